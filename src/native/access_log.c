@@ -1,0 +1,58 @@
+/* See access_log.h. */
+#include "access_log.h"
+
+#include "application.h"
+#include "guard.h"
+
+/* logging's levels */
+#define LEVEL_INFO 20
+#define LEVEL_WARNING 30
+#define LEVEL_ERROR 40
+
+/* logger.isEnabledFor(level), looking first where logging.Logger itself keeps the answer. 1, 0, or -1. */
+static int is_enabled(struct native_state *state, PyObject *logger, long level)
+{
+    PyObject *number = PyLong_FromLong(level);
+    if (number == NULL) {
+        return -1;
+    }
+    PyObject **dict_slot = _PyObject_GetDictPtr(logger);
+    PyObject *dict = dict_slot ? *dict_slot : NULL;
+    PyObject *cached = NULL;
+    if (dict != NULL && (PyObject *)Py_TYPE(logger) == BOUND(state, Logger) &&
+        PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
+        PyObject *cache = PyDict_GetItemWithError(dict, NAME(state, _cache));
+        if (cache != NULL && PyDict_CheckExact(cache)) {
+            cached = PyDict_GetItemWithError(cache, number);
+        }
+    }
+    int enabled;
+    if (cached == Py_True || cached == Py_False) {
+        enabled = cached == Py_True;
+    }
+    else {
+        PyObject *result = PyObject_CallMethodOneArg(logger, NAME(state, isEnabledFor), number);
+        enabled = result ? PyObject_IsTrue(result) : -1;
+        Py_XDECREF(result);
+    }
+    Py_DECREF(number);
+    return enabled;
+}
+
+int access_log_request(HandlerObject *handler, uint64_t mask)
+{
+    struct native_state *state = handler->state;
+    PyObject *application = handler->application;
+    if (PyObject_TypeCheck(application, state->application_type) && !(mask & HOOK(get_status)) &&
+        !(application_mask((ApplicationObject *)application) & APP_HOOK(log_request)) &&
+        application_setting((ApplicationObject *)application, NAME(state, log_function)) == NULL) {
+        long level = handler->status_code < 400 ? LEVEL_INFO : handler->status_code < 500 ? LEVEL_WARNING : LEVEL_ERROR;
+        int enabled = is_enabled(state, BOUND(state, access_log), level);
+        if (enabled <= 0) {
+            return enabled;
+        }
+    }
+    PyObject *result = PyObject_CallMethodOneArg(application, NAME(state, log_request), (PyObject *)handler);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}

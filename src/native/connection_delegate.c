@@ -1,0 +1,311 @@
+/* See connection_delegate.h. */
+#include "connection_delegate.h"
+
+#include "errors.h"
+#include "exchange.h"
+#include "headers.h"
+#include "request.h"
+
+#include "core/clock.h"
+
+/* -- calls in the exchange's context -- */
+
+/* delegate.method(*args) in the exchange's context. New reference or NULL. */
+static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object, PyObject *method, PyObject *first, PyObject *second)
+{
+    PyObject *context = Py_NewRef(self->run_context);
+    PyObject *args[] = {object, first, second};
+    size_t count = first == NULL ? 1 : second == NULL ? 2 : 3;
+    PyObject *result = NULL;
+    Py_INCREF(object);
+    if (PyContext_Enter(context) == 0) {
+        result = PyObject_VectorcallMethod(method, args, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        PyObject *exception = errors_take();
+        if (PyContext_Exit(context) < 0) {
+            PyErr_WriteUnraisable(context);
+        }
+        errors_give(exception);
+    }
+    Py_DECREF(object);
+    Py_DECREF(context);
+    return result;
+}
+
+static int new_context(ServerConnectionObject *self)
+{
+    PyObject *context = PyContext_Copy(self->server->context);
+    if (context == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->run_context, context);
+    return 0;
+}
+
+/* With decompress_request, Tornado's own delegate stands between. Steals delegate. */
+static int set_delegate(ServerConnectionObject *self, PyObject *delegate)
+{
+    if (delegate != NULL && self->server->decompress) {
+        PyObject *wrapped =
+            PyObject_CallFunction(BOUND(self->state, gzip_delegate), "OnK", delegate, (Py_ssize_t)self->server->chunk_size,
+                                  (unsigned long long)self->server->max_body_size);
+        Py_DECREF(delegate);
+        delegate = wrapped;
+    }
+    if (delegate == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->delegate, delegate);
+    return 0;
+}
+
+int conn_start_delegate(ServerConnectionObject *self)
+{
+    ExchangeObject *exchange = exchange_current(self);
+    if (exchange == NULL || new_context(self) < 0) {
+        return -1;
+    }
+    return set_delegate(self, call_in_context(self, (PyObject *)self->server, NAME(self->state, start_request), (PyObject *)self,
+                                              (PyObject *)exchange));
+}
+
+int conn_take_route_delegate(ServerConnectionObject *self, ApplicationObject *application, struct route *route)
+{
+    PyObject *delegate = Py_XNewRef(route->delegate);
+    if (new_context(self) < 0) {
+        Py_XDECREF(delegate);
+        return -1;
+    }
+    if (delegate == NULL) {
+        PyObject *none = Py_None;
+        PyObject *args[] = {(PyObject *)application,
+                            (PyObject *)self->request,
+                            route->handler_class,
+                            route->handler_kwargs ? route->handler_kwargs : none,
+                            route->path_args ? route->path_args : none,
+                            route->path_kwargs ? route->path_kwargs : none};
+        delegate = PyObject_VectorcallMethod(NAME(self->state, get_handler_delegate), args, 6 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    return set_delegate(self, delegate);
+}
+
+/* -- waiting -- */
+
+/* Waits for what a delegate's method returned. 1: it was done already, go on; 0: paused; -1 with its exception. Steals result. */
+static int wait_for(ServerConnectionObject *self, PyObject *result)
+{
+    if (result == NULL) {
+        return -1;
+    }
+    if (result == Py_None) {
+        Py_DECREF(result);
+        return 1;
+    }
+    PyObject *future = PyObject_CallFunctionObjArgs(BOUND(self->state, run_delegate), result, (PyObject *)self, self->run_context, NULL);
+    Py_DECREF(result);
+    if (future == NULL) {
+        return -1;
+    }
+    if (future == Py_None) {
+        Py_DECREF(future);
+        self->paused = true;
+        return 0;
+    }
+    PyObject *value = PyObject_CallMethodNoArgs(future, NAME(self->state, result));
+    Py_DECREF(future);
+    Py_XDECREF(value);
+    return value == NULL ? -1 : 1;
+}
+
+static PyObject *message_headers(ServerConnectionObject *self)
+{
+    if (self->request != NULL) {
+        return Py_XNewRef(request_slot(self->request, REQUEST_headers));
+    }
+    ExchangeObject *exchange = exchange_current(self);
+    return exchange ? PyObject_GetAttrString((PyObject *)exchange, "_request_headers") : NULL;
+}
+
+/* headers_received has returned: on to the body. */
+static int headers_done(ServerConnectionObject *self)
+{
+    self->headers_pending = false;
+    if (self->phase != CONN_HEAD) {
+        return 0;
+    }
+    if (conn_send_continue(self) < 0) {
+        return -1;
+    }
+    if (self->phase != CONN_HEAD) {
+        return 0;
+    }
+    PyObject *headers = message_headers(self);
+    if (headers == NULL) {
+        return -1;
+    }
+    int status = conn_begin_body(self, headers);
+    Py_DECREF(headers);
+    return status;
+}
+
+int conn_delegate_headers(ServerConnectionObject *self)
+{
+    PyObject *start_line = request_start_line(self->state, self->head);
+    PyObject *headers = start_line ? message_headers(self) : NULL;
+    int status = -1;
+    if (headers != NULL) {
+        self->in_delegate = true;
+        self->headers_pending = true;
+        status = wait_for(self, call_in_context(self, self->delegate, NAME(self->state, headers_received), start_line, headers));
+        if (status == 1) {
+            status = headers_done(self);
+        }
+    }
+    Py_XDECREF(start_line);
+    Py_XDECREF(headers);
+    return status;
+}
+
+int conn_resumed(ServerConnectionObject *self, PyObject *future)
+{
+    PyObject *value = PyObject_CallMethodNoArgs(future, NAME(self->state, result));
+    if (self->phase == CONN_CLOSED || !self->paused) {
+        if (value == NULL) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(value);
+        return 0;
+    }
+    int status = 0;
+    Py_INCREF(self);
+    self->paused = false;
+    if (value == NULL || (self->headers_pending && headers_done(self) < 0)) {
+        status = conn_request_failed(self);
+    }
+    Py_XDECREF(value);
+    if (status == 0) {
+        status = conn_pump(self);
+    }
+    Py_DECREF(self);
+    return status;
+}
+
+/* -- the body -- */
+
+/* The next piece for data_received: bytes of at most chunk_size. *ended: the body is complete behind it. NULL without an exception:
+ * *stop is set, because there is no input or the message was refused. */
+static PyObject *next_piece(ServerConnectionObject *self, bool *ended, bool *stop)
+{
+    struct td_span input = td_span_of("", 0);
+    bool in_scratch = false;
+    *ended = false;
+    *stop = false;
+    if (self->body.framing != TD_FRAMING_NONE && !conn_next_input(self, &input, &in_scratch)) {
+        *stop = true;
+        return NULL;
+    }
+    size_t limit = self->server->chunk_size;
+    size_t consumed = 0;
+    size_t gathered = 0;
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(input.len < limit ? input.len : limit));
+    if (bytes == NULL) {
+        return NULL;
+    }
+    /* Small chunks are put together: a client's chunking must not decide how often Python is called. */
+    while (gathered < limit) {
+        size_t offered = input.len - consumed < limit - gathered ? input.len - consumed : limit - gathered;
+        size_t count = 0;
+        struct td_span piece;
+        struct td_verdict why;
+        enum td_status status = td_body_next(&self->body, input.data + consumed, offered, &count, &piece, &why);
+        consumed += count;
+        if (status == TD_OK) {
+            memcpy(PyBytes_AS_STRING(bytes) + gathered, piece.data, piece.len);
+            gathered += piece.len;
+            continue;
+        }
+        if (status == TD_PARTIAL && consumed < input.len) {
+            continue;
+        }
+        if (status == TD_EOF) {
+            *ended = true;
+        }
+        else if (status != TD_PARTIAL) {
+            Py_DECREF(bytes);
+            conn_refuse(self, &why);
+            *stop = true;
+            return NULL;
+        }
+        break;
+    }
+    if (self->body.framing == TD_FRAMING_LENGTH && self->body.remaining == 0) {
+        /* The end of it needs no more input. */
+        *ended = true;
+    }
+    if (!conn_settle_input(self, input, in_scratch, consumed)) {
+        Py_DECREF(bytes);
+        *stop = true;
+        return NULL;
+    }
+    (void)_PyBytes_Resize(&bytes, (Py_ssize_t)gathered);
+    return bytes;
+}
+
+static int finish_message(ServerConnectionObject *self)
+{
+    self->read_finished = true;
+    self->deadline = TD_NEVER;
+    self->phase = CONN_ANSWER;
+    if (self->write_finished) {
+        return 0;
+    }
+    PyObject *result = call_in_context(self, self->delegate, NAME(self->state, finish), NULL, NULL);
+    conn_unapply_xheaders(self);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    self->in_delegate = false;
+    return 0;
+}
+
+int conn_delegate_body(ServerConnectionObject *self)
+{
+    bool ended, stop;
+    int status = 0;
+    PyObject *piece = NULL;
+    if (!self->body_ended) {
+        piece = next_piece(self, &ended, &stop);
+        if (stop) {
+            return self->phase == CONN_BODY ? 0 : 1;
+        }
+        if (piece == NULL) {
+            return conn_request_failed(self) < 0 ? -1 : 1;
+        }
+        self->body_ended = ended;
+    }
+    if (piece != NULL && PyBytes_GET_SIZE(piece) > 0 && !self->write_finished) {
+        status = wait_for(self, call_in_context(self, self->delegate, NAME(self->state, data_received), piece, NULL));
+    }
+    Py_XDECREF(piece);
+    if (status >= 0 && self->phase == CONN_BODY && self->body_ended && !self->paused) {
+        self->body_ended = false;
+        status = finish_message(self);
+    }
+    if (status < 0 && conn_request_failed(self) < 0) {
+        return -1;
+    }
+    return 1;
+}
+
+void conn_tell_delegate(ServerConnectionObject *self)
+{
+    if (!self->in_delegate || self->delegate == NULL) {
+        return;
+    }
+    self->in_delegate = false;
+    PyObject *result = call_in_context(self, self->delegate, NAME(self->state, on_connection_close), NULL, NULL);
+    if (result == NULL && errors_log_uncaught(BOUND(self->state, app_log), "Uncaught exception") < 0) {
+        PyErr_WriteUnraisable(self->delegate);
+    }
+    Py_XDECREF(result);
+}

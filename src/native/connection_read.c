@@ -1,0 +1,640 @@
+/* See connection.h: input of the fast path, and the turn that drives a connection. */
+#include "connection.h"
+
+#include <errno.h>
+
+#include "application.h"
+#include "connection_delegate.h"
+#include "convert.h"
+#include "errors.h"
+#include "exchange.h"
+#include "handler.h"
+#include "headers.h"
+#include "request.h"
+
+#include "core/clock.h"
+#include "core/http_rules.h"
+#include "core/sockio.h"
+
+#define LINGER_BYTES (1 << 20)     /* discarded at most after an answer that closes */
+#define TURN_BYTES (256 * 1024)    /* received from one connection before others have their turn */
+#define BODY_FIRST_ROOM (1 << 20)  /* bytes allocated on a mere Content-Length */
+
+/* What a step of the turn leaves to do. */
+enum step {
+    STEP_MORE, /* go on */
+    STEP_WAIT, /* nothing to do until something happens */
+    STEP_EXIT  /* an exception is pending that must leave the loop */
+};
+
+/* -- input -- */
+
+/* Receives once. TD_OK: scratch[0..*count); the edge is spent when the kernel gave less than was asked. */
+static enum td_status receive(ServerConnectionObject *self, size_t *count)
+{
+    enum td_status status = td_sock_recv(self->fd, self->engine->scratch, ENGINE_SCRATCH, count);
+    if (status == TD_OK) {
+        self->readable = *count == ENGINE_SCRATCH || self->peer_ended;
+    }
+    else {
+        self->readable = false;
+    }
+    return status;
+}
+
+bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch)
+{
+    *in_scratch = false;
+    if (self->in.len == 0 || self->need_more) {
+        size_t count = 0;
+        if (!self->readable) {
+            return false;
+        }
+        if (self->turn_bytes >= TURN_BYTES) {
+            engine_schedule(self->engine, self);
+            return false;
+        }
+        enum td_status status = receive(self, &count);
+        if (status == TD_AGAIN) {
+            return false;
+        }
+        self->turn_bytes += count;
+        if (status != TD_OK) {
+            if (status == TD_SYS && !td_errno_is_connreset(errno)) {
+                errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "Read error on %s: %s",
+                           Py_BuildValue("(is)", self->fd, strerror(errno)));
+            }
+            conn_close(self);
+            return false;
+        }
+        if (self->in.len == 0) {
+            *input = td_span_of(self->engine->scratch, count);
+            *in_scratch = true;
+            return true;
+        }
+        if (td_inbuf_append(&self->in, self->engine->scratch, count) != TD_OK) {
+            conn_close(self);
+            return false;
+        }
+    }
+    *input = td_span_of(td_inbuf_data(&self->in), self->in.len);
+    return true;
+}
+
+bool conn_settle_input(ServerConnectionObject *self, struct td_span input, bool in_scratch, size_t consumed)
+{
+    self->need_more = false;
+    if (!in_scratch) {
+        td_inbuf_consume(&self->in, consumed);
+        return true;
+    }
+    if (td_inbuf_append(&self->in, input.data + consumed, input.len - consumed) != TD_OK) {
+        conn_close(self);
+        return false;
+    }
+    return true;
+}
+
+/* -- refusing -- */
+
+static void refuse(ServerConnectionObject *self, const char *answer)
+{
+    if (self->phase == CONN_CLOSED) {
+        return;
+    }
+    self->keep_alive = false;
+    self->read_finished = false;
+    if (td_outbuf_append(&self->out, answer, strlen(answer)) != TD_OK) {
+        conn_close(self);
+        return;
+    }
+    conn_flush(self);
+    conn_close_gracefully(self);
+}
+
+void conn_refuse_pending(ServerConnectionObject *self)
+{
+    PyObject *exception = errors_take();
+    PyObject *context = conn_context(self);
+    errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info), "Malformed HTTP message from %s: %s",
+               context ? PyTuple_Pack(2, context, exception) : NULL);
+    Py_XDECREF(exception);
+    refuse(self, "HTTP/1.1 400 Bad Request\r\n\r\n");
+}
+
+void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
+{
+    if (why->fault == TD_FAULT_HEAD_TOO_LARGE) {
+        errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info),
+                   "Unsatisfiable read, closing connection: delimiter re.compile(b'\\\\r?\\\\n\\\\r?\\\\n') not found within %d bytes",
+                   Py_BuildValue("(n)", (Py_ssize_t)self->server->max_header_size));
+        refuse(self, "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n");
+        return;
+    }
+    if (why->fault == TD_FAULT_TOO_MANY_FIELDS) {
+        errors_set_fault(self->state, why, self->head);
+        PyObject *exception = errors_take();
+        PyObject *context = conn_context(self);
+        errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info), "Malformed HTTP message from %s: %s",
+                   context ? PyTuple_Pack(2, context, exception) : NULL);
+        Py_XDECREF(exception);
+        refuse(self, "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n");
+        return;
+    }
+    errors_set_fault(self->state, why, self->head);
+    conn_refuse_pending(self);
+}
+
+/* -- the exchange -- */
+
+void conn_next_exchange(ServerConnectionObject *self)
+{
+    conn_clear_exchange(self);
+    self->sequence++;
+    self->phase = CONN_HEAD;
+    self->scan = (struct td_head_scan){0};
+    self->need_more = false;
+    self->head_written = false;
+    self->chunking = false;
+    self->read_finished = false;
+    self->write_finished = false;
+    self->in_delegate = false;
+    self->paused = false;
+    self->body_ended = false;
+    self->expected = -1;
+}
+
+int conn_start(ServerConnectionObject *self)
+{
+    if (self->server->header_timeout >= 0 &&
+        conn_set_deadline(self, td_clock_after(engine_now(self->engine), self->server->header_timeout)) < 0) {
+        return -1;
+    }
+    return server_application(self->server) == NULL ? conn_start_delegate(self) : 0;
+}
+
+static void note_head(ServerConnectionObject *self)
+{
+    const struct td_head *head = self->head;
+    self->version_1_1 = head->version_minor == 1;
+    self->head_method = td_span_is(td_head_method(head), "HEAD");
+    self->echo_keep_alive = head->version_minor == 0 && td_rules_wants_keep_alive(head) && td_head_find(head, "transfer-encoding") == NULL;
+    self->expects_continue = td_rules_expects_continue(head);
+    self->max_body_size = self->server->max_body_size;
+    self->body_timeout = self->server->body_timeout;
+    self->deadline = TD_NEVER;
+}
+
+static bool is_gzip(const struct td_head *head)
+{
+    const struct td_field *field = td_head_find(head, "content-encoding");
+    return field != NULL && td_span_is_nocase(td_field_value(head, field), "gzip");
+}
+
+static bool has_proxy_fields(const struct td_head *head)
+{
+    return td_head_find(head, "x-forwarded-for") != NULL || td_head_find(head, "x-real-ip") != NULL ||
+           td_head_find(head, "x-scheme") != NULL || td_head_find(head, "x-forwarded-proto") != NULL;
+}
+
+/* xheaders: the request takes what Tornado's context makes of the proxy's fields. */
+static int apply_xheaders(ServerConnectionObject *self)
+{
+    struct native_state *state = self->state;
+    PyObject *context = conn_context(self);
+    PyObject *headers = request_slot(self->request, REQUEST_headers);
+    PyObject *result = context && headers ? PyObject_CallMethodOneArg(context, NAME(state, _apply_xheaders), headers) : NULL;
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    self->xheaders_applied = true;
+    PyObject *remote_ip = PyObject_GetAttr(context, NAME(state, remote_ip));
+    PyObject *protocol = remote_ip ? PyObject_GetAttr(context, NAME(state, protocol)) : NULL;
+    if (protocol == NULL) {
+        Py_XDECREF(remote_ip);
+        return -1;
+    }
+    Py_XSETREF(self->request->slots[REQUEST_remote_ip], remote_ip);
+    Py_XSETREF(self->request->slots[REQUEST_protocol], protocol);
+    return 0;
+}
+
+void conn_unapply_xheaders(ServerConnectionObject *self)
+{
+    if (!self->xheaders_applied) {
+        return;
+    }
+    self->xheaders_applied = false;
+    PyObject *exception = errors_take();
+    PyObject *result = PyObject_CallMethodNoArgs(self->context, NAME(self->state, _unapply_xheaders));
+    if (result == NULL) {
+        PyErr_WriteUnraisable(self->context);
+    }
+    Py_XDECREF(result);
+    errors_give(exception);
+}
+
+/* HTTPServerRequest parses the query at once and refuses too many arguments; it is parsed lazily here, so only counted. */
+static int check_query(RequestObject *request)
+{
+    struct td_span target = td_head_target(request->head);
+    size_t fields = 0;
+    for (size_t i = request->head->path_len; i < target.len; i++) {
+        fields += target.data[i] == '&';
+    }
+    if (fields < 64) {
+        return 0;
+    }
+    return request_slot(request, REQUEST_arguments) == NULL ? -1 : 0;
+}
+
+/* HTTPConnection's promise to a client that waits with its body (RFC 9110 10.1.1). */
+int conn_send_continue(ServerConnectionObject *self)
+{
+    static const char answer[] = "HTTP/1.1 100 (Continue)\r\n\r\n";
+    if (!self->expects_continue || self->write_finished || self->phase == CONN_CLOSED) {
+        return 0;
+    }
+    if (td_outbuf_append(&self->out, answer, sizeof(answer) - 1) != TD_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    conn_flush(self);
+    return 0;
+}
+
+/* As _read_body, which leaves one value of a repeated Content-Length. */
+static int normalize_length(ServerConnectionObject *self, PyObject *headers)
+{
+    const struct td_field *field = td_head_find(self->head, "content-length");
+    struct td_span value = td_field_value(self->head, field);
+    const char *comma = memchr(value.data, ',', value.len);
+    if (comma == NULL && td_head_find_next(self->head, field, "content-length") == NULL) {
+        return 0;
+    }
+    PyObject *name = PyUnicode_InternFromString("Content-Length");
+    PyObject *length = convert_latin1(td_span_of(value.data, comma ? (size_t)(comma - value.data) : value.len));
+    int status = name != NULL && length != NULL ? PyObject_SetItem(headers, name, length) : -1;
+    Py_XDECREF(name);
+    Py_XDECREF(length);
+    return status;
+}
+
+int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
+{
+    enum td_framing framing;
+    uint64_t length = 0;
+    struct td_verdict why;
+    if (td_rules_framing(self->head, self->max_body_size, &framing, &length, &why) != TD_OK) {
+        conn_refuse(self, &why);
+        return 0;
+    }
+    if (framing == TD_FRAMING_LENGTH && headers != NULL && normalize_length(self, headers) < 0) {
+        return -1;
+    }
+    td_body_start(&self->body, framing, length, self->max_body_size);
+    self->body_len = 0;
+    self->phase = CONN_BODY;
+    if (framing != TD_FRAMING_NONE && self->body_timeout >= 0) {
+        if (conn_set_deadline(self, td_clock_after(engine_now(self->engine), self->body_timeout)) < 0) {
+            return -1;
+        }
+        self->body_timer = true;
+    }
+    return 0;
+}
+
+/* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
+static int begin_native(ServerConnectionObject *self, ApplicationObject *application)
+{
+    struct native_state *state = self->state;
+    struct route route = {0};
+    self->request = request_new(self);
+    if (self->request == NULL || check_query(self->request) < 0 ||
+        (self->server->xheaders && has_proxy_fields(self->head) && apply_xheaders(self) < 0) ||
+        application_find(application, self->request, &route) < 0) {
+        return -1;
+    }
+    if (self->phase == CONN_CLOSED) {
+        route_clear(&route);
+        return 0;
+    }
+    bool streams = route.handler_class != NULL && handler_streams_body(state, route.handler_class);
+    if (route.delegate != NULL || streams || (self->server->decompress && is_gzip(self->head))) {
+        int status = conn_take_route_delegate(self, application, &route);
+        route_clear(&route);
+        return status < 0 ? -1 : conn_delegate_headers(self);
+    }
+    self->application = (ApplicationObject *)Py_NewRef((PyObject *)application);
+    self->handler_class = route.handler_class;
+    self->handler_kwargs = route.handler_kwargs;
+    self->path_args = route.path_args;
+    self->path_kwargs = route.path_kwargs;
+    if (conn_send_continue(self) < 0) {
+        return -1;
+    }
+    if (self->phase == CONN_CLOSED) {
+        return 0;
+    }
+    return conn_begin_body(self, td_head_find(self->head, "content-length") ? request_slot(self->request, REQUEST_headers) : NULL);
+}
+
+/* A complete head: who takes the request? */
+static int begin_request(ServerConnectionObject *self)
+{
+    struct td_verdict why;
+    note_head(self);
+    if (td_rules_keep_alive(self->head, &self->keep_alive, &why) != TD_OK) {
+        conn_refuse(self, &why);
+        return 0;
+    }
+    if (self->server->no_keep_alive) {
+        self->keep_alive = false;
+    }
+    ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
+    if (application == NULL) {
+        if (self->delegate == NULL && conn_start_delegate(self) < 0) {
+            return -1;
+        }
+        return self->phase == CONN_CLOSED ? 0 : conn_delegate_headers(self);
+    }
+    struct td_span host;
+    if (td_rules_host(self->head, &host, &why) != TD_OK) {
+        conn_refuse(self, &why);
+        return 0;
+    }
+    Py_INCREF(application);
+    int status = begin_native(self, application);
+    Py_DECREF(application);
+    return status;
+}
+
+
+int conn_request_failed(ServerConnectionObject *self)
+{
+    if (PyErr_ExceptionMatches(BOUND(self->state, HTTPInputError))) {
+        if (self->phase == CONN_CLOSED) {
+            PyErr_Clear();
+            return 0;
+        }
+        conn_refuse_pending(self);
+        return 0;
+    }
+    if (errors_log_uncaught(BOUND(self->state, app_log), "Uncaught exception") < 0) {
+        conn_close(self);
+        return -1;
+    }
+    conn_close(self);
+    return 0;
+}
+
+static enum step after_request_call(ServerConnectionObject *self, int status)
+{
+    if (status < 0 && conn_request_failed(self) < 0) {
+        return STEP_EXIT;
+    }
+    return STEP_MORE;
+}
+
+static enum step read_head(ServerConnectionObject *self)
+{
+    struct td_span input;
+    bool in_scratch;
+    if (!conn_next_input(self, &input, &in_scratch)) {
+        return STEP_WAIT;
+    }
+    size_t consumed = 0;
+    struct td_verdict why;
+    enum td_status status = td_http_parse_head(input.data, input.len, self->server->max_header_size, &self->scan, &consumed, &self->head,
+                                               &why);
+    switch (status) {
+    case TD_OK:
+        if (!conn_settle_input(self, input, in_scratch, consumed)) {
+            return STEP_WAIT;
+        }
+        if (self->exchange != NULL) {
+            exchange_set_head(self->exchange, self->head);
+        }
+        return after_request_call(self, begin_request(self));
+    case TD_PARTIAL:
+        if (in_scratch && !conn_settle_input(self, input, in_scratch, 0)) {
+            return STEP_WAIT;
+        }
+        self->need_more = true;
+        return self->readable ? STEP_MORE : STEP_WAIT;
+    case TD_NOMEM:
+        conn_close(self);
+        return STEP_WAIT;
+    default:
+        conn_refuse(self, &why);
+        return STEP_MORE;
+    }
+}
+
+/* -- the fast path's body -- */
+
+/* Room for `more` bytes of body: all of it if Content-Length says so and it is not too much to take on trust. */
+static int reserve_body(ServerConnectionObject *self, size_t more)
+{
+    Py_ssize_t need = self->body_len + (Py_ssize_t)more;
+    if (self->body_bytes == NULL) {
+        uint64_t expected = self->body.framing == TD_FRAMING_LENGTH ? self->body.remaining + more : more;
+        Py_ssize_t room = expected < BODY_FIRST_ROOM ? (Py_ssize_t)expected : BODY_FIRST_ROOM;
+        self->body_bytes = PyBytes_FromStringAndSize(NULL, room > need ? room : need);
+        return self->body_bytes == NULL ? -1 : 0;
+    }
+    Py_ssize_t room = PyBytes_GET_SIZE(self->body_bytes);
+    if (need <= room) {
+        return 0;
+    }
+    room = room > need / 2 ? room * 2 : need;
+    return _PyBytes_Resize(&self->body_bytes, room);
+}
+
+static int gather(ServerConnectionObject *self, struct td_span piece)
+{
+    if (reserve_body(self, piece.len) < 0) {
+        return -1;
+    }
+    memcpy(PyBytes_AS_STRING(self->body_bytes) + self->body_len, piece.data, piece.len);
+    self->body_len += (Py_ssize_t)piece.len;
+    return 0;
+}
+
+/* The request is complete: the handler runs. */
+static enum step dispatch(ServerConnectionObject *self)
+{
+    self->read_finished = true;
+    self->phase = CONN_ANSWER;
+    self->deadline = TD_NEVER;
+    if (self->body_bytes != NULL) {
+        if (PyBytes_GET_SIZE(self->body_bytes) != self->body_len && _PyBytes_Resize(&self->body_bytes, self->body_len) < 0) {
+            return after_request_call(self, -1);
+        }
+        Py_XSETREF(self->request->slots[REQUEST_body], self->body_bytes);
+        self->body_bytes = NULL;
+    }
+    int status = handler_run(self);
+    conn_unapply_xheaders(self);
+    return status < 0 ? STEP_EXIT : STEP_MORE;
+}
+
+static enum step read_body(ServerConnectionObject *self)
+{
+    struct td_span input = td_span_of("", 0);
+    bool in_scratch = false;
+    bool none = self->body.framing == TD_FRAMING_NONE;
+    if (!none && !conn_next_input(self, &input, &in_scratch)) {
+        return STEP_WAIT;
+    }
+    size_t consumed = 0;
+    for (;;) {
+        size_t count = 0;
+        struct td_span piece;
+        struct td_verdict why;
+        enum td_status status = td_body_next(&self->body, input.data + consumed, input.len - consumed, &count, &piece, &why);
+        consumed += count;
+        if (status == TD_OK) {
+            if (gather(self, piece) == 0) {
+                continue;
+            }
+            PyErr_Clear();
+            conn_close(self);
+            return STEP_WAIT;
+        }
+        if (status == TD_PARTIAL) {
+            return conn_settle_input(self, input, in_scratch, consumed) ? STEP_MORE : STEP_WAIT;
+        }
+        if (status == TD_EOF) {
+            return conn_settle_input(self, input, in_scratch, consumed) ? dispatch(self) : STEP_WAIT;
+        }
+        conn_refuse(self, &why);
+        return STEP_MORE;
+    }
+}
+
+/* -- the turn -- */
+
+/* While the answer is made, only the client's leaving is of interest; and it is seen behind unread input only later. */
+static enum step watch_peer(ServerConnectionObject *self)
+{
+    size_t count;
+    if (!self->readable || self->in.len > 0) {
+        return STEP_WAIT;
+    }
+    enum td_status status = receive(self, &count);
+    if (status == TD_OK) {
+        if (td_inbuf_append(&self->in, self->engine->scratch, count) != TD_OK) {
+            conn_close(self);
+        }
+    }
+    else if (status != TD_AGAIN) {
+        conn_close(self);
+    }
+    return STEP_WAIT;
+}
+
+static enum step linger(ServerConnectionObject *self)
+{
+    conn_tell_delegate(self);
+    if (self->phase != CONN_LINGER || self->out.size > 0) {
+        return STEP_WAIT;
+    }
+    while (self->readable) {
+        size_t count = 0;
+        enum td_status status = receive(self, &count);
+        if (status == TD_AGAIN) {
+            break;
+        }
+        self->linger_bytes += count;
+        if (status != TD_OK || self->linger_bytes > LINGER_BYTES) {
+            conn_close(self);
+            break;
+        }
+    }
+    return STEP_WAIT;
+}
+
+static enum step next_step(ServerConnectionObject *self)
+{
+    switch ((enum conn_phase)self->phase) {
+    case CONN_HEAD:
+        return read_head(self);
+    case CONN_BODY:
+        if (self->delegate != NULL) {
+            int more = conn_delegate_body(self);
+            return more > 0 ? STEP_MORE : more == 0 ? STEP_WAIT : STEP_EXIT;
+        }
+        return read_body(self);
+    case CONN_ANSWER:
+        return watch_peer(self);
+    case CONN_ANSWERED:
+        if (self->out.size > 0) {
+            /* A client that does not read gets no further answers. */
+            conn_flush(self);
+            if (self->out.size > 0) {
+                return STEP_WAIT;
+            }
+        }
+        bool general = self->delegate != NULL;
+        conn_next_exchange(self);
+        if (general && self->phase == CONN_HEAD && server_application(self->server) == NULL && conn_start_delegate(self) < 0) {
+            return after_request_call(self, -1);
+        }
+        return STEP_MORE;
+    case CONN_LINGER:
+        return linger(self);
+    case CONN_CLOSED:
+        break;
+    }
+    conn_notify_closed(self);
+    return STEP_WAIT;
+}
+
+int conn_pump(ServerConnectionObject *self)
+{
+    if (self->pumping) {
+        return 0;
+    }
+    Py_INCREF(self);
+    self->pumping = true;
+    self->turn_bytes = 0;
+    enum step step = STEP_MORE;
+    while (step == STEP_MORE && !self->paused) {
+        step = next_step(self);
+    }
+    self->pumping = false;
+    if (self->phase == CONN_CLOSED) {
+        conn_notify_closed(self);
+    }
+    else if (self->out.size > 0 && self->phase == CONN_ANSWERED) {
+        conn_flush(self);
+    }
+    Py_DECREF(self);
+    return step == STEP_EXIT ? -1 : 0;
+}
+
+int conn_resume(ServerConnectionObject *self)
+{
+    return conn_pump(self);
+}
+
+int conn_on_event(void *owner, uint32_t events)
+{
+    ServerConnectionObject *self = owner;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        self->readable = true;
+        self->peer_ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    }
+    Py_INCREF(self);
+    if ((events & EPOLLOUT) && self->out.size > 0) {
+        conn_flush(self);
+    }
+    int status = 0;
+    if (self->readable || self->in.len > 0 || self->phase == CONN_CLOSED) {
+        status = conn_pump(self);
+    }
+    Py_DECREF(self);
+    return status;
+}

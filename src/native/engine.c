@@ -1,0 +1,262 @@
+/* See engine.h. */
+#include "engine.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+
+/* Batches taken in one call from the loop: enough to spare a busy server the way round, few enough to be fair to its other work. */
+#define ENGINE_ROUNDS 4
+
+static void arm_timer(EngineObject *engine)
+{
+    uint64_t next = td_timers_next(&engine->timers);
+    if (next == engine->armed) {
+        return;
+    }
+    struct itimerspec when = {0};
+    if (next != TD_NEVER) {
+        /* Zero would disarm. */
+        uint64_t at = next ? next : 1;
+        when.it_value.tv_sec = (time_t)(at / 1000000000u);
+        when.it_value.tv_nsec = (long)(at % 1000000000u);
+    }
+    timerfd_settime(engine->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    engine->armed = next;
+}
+
+int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline)
+{
+    if (deadline == TD_NEVER) {
+        td_timers_remove(&engine->timers, timer);
+        return 0;
+    }
+    if (td_timers_set(&engine->timers, timer, deadline) != TD_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (td_timers_next(&engine->timers) < engine->armed) {
+        arm_timer(engine);
+    }
+    return 0;
+}
+
+uint64_t engine_now(EngineObject *engine)
+{
+    if (engine->now == 0) {
+        return td_clock_monotonic();
+    }
+    return engine->now;
+}
+
+static void wake(EngineObject *engine)
+{
+    /* The counter can't be full: it is drained whenever it is seen. */
+    uint64_t one = 1;
+    ssize_t ignored = write(engine->wake_fd, &one, sizeof(one));
+    (void)ignored;
+}
+
+void engine_schedule(EngineObject *engine, struct server_connection *connection)
+{
+    if (connection->scheduled) {
+        return;
+    }
+    if (engine->ready == NULL) {
+        wake(engine);
+    }
+    connection->scheduled = true;
+    connection->next_ready = NULL;
+    *engine->ready_end = (struct server_connection *)Py_NewRef((PyObject *)connection);
+    engine->ready_end = &connection->next_ready;
+}
+
+static int on_wake(void *owner, uint32_t events)
+{
+    EngineObject *engine = owner;
+    (void)events;
+    uint64_t count;
+    ssize_t ignored = read(engine->wake_fd, &count, sizeof(count));
+    (void)ignored;
+    /* What is scheduled from here on belongs to the next wake-up. */
+    struct server_connection *connection = engine->ready;
+    engine->ready = NULL;
+    engine->ready_end = &engine->ready;
+    int status = 0;
+    while (connection != NULL) {
+        struct server_connection *next = connection->next_ready;
+        connection->scheduled = false;
+        if (status == 0) {
+            status = conn_resume(connection);
+        }
+        else {
+            engine_schedule(engine, connection);
+        }
+        Py_DECREF((PyObject *)connection);
+        connection = next;
+    }
+    return status;
+}
+
+static int on_timer(void *owner, uint32_t events)
+{
+    EngineObject *engine = owner;
+    (void)events;
+    uint64_t count;
+    ssize_t ignored = read(engine->timer_fd, &count, sizeof(count));
+    (void)ignored;
+    engine->armed = TD_NEVER;
+    int status = td_timers_run(&engine->timers, td_clock_monotonic());
+    arm_timer(engine);
+    return status;
+}
+
+PyDoc_STRVAR(engine_run_doc, "run()\n--\n\nHandle what is ready, without waiting. The loop calls this when fileno() is readable.");
+
+static PyObject *engine_run(EngineObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->closed) {
+        Py_RETURN_NONE;
+    }
+    for (int round = 0; round < ENGINE_ROUNDS && !self->closed; round++) {
+        if (td_poller_fetch(&self->poller) == 0) {
+            break;
+        }
+        self->now = td_clock_monotonic();
+        int status = td_poller_dispatch(&self->poller);
+        self->now = 0;
+        if (status < 0) {
+            /* The rest of the batch has had its edges: make sure that the loop comes back for it. */
+            wake(self);
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(engine_fileno_doc, "fileno()\n--\n\nThe epoll descriptor, to be watched for reading by the loop.");
+
+static PyObject *engine_fileno(EngineObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->closed ? -1 : self->poller.epfd);
+}
+
+static void close_descriptors(EngineObject *self)
+{
+    if (self->closed) {
+        return;
+    }
+    self->closed = true;
+    close(self->timer_fd);
+    close(self->wake_fd);
+    td_poller_destroy(&self->poller);
+    td_timers_destroy(&self->timers);
+}
+
+static int setup(EngineObject *self)
+{
+    const uint32_t events = EPOLLIN | EPOLLET;
+    self->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (self->timer_fd < 0 || self->wake_fd < 0) {
+        return -1;
+    }
+    if (td_poller_add(&self->poller, self->timer_fd, events, on_timer, self, &self->timer_slot) != TD_OK ||
+        td_poller_add(&self->poller, self->wake_fd, events, on_wake, self, &self->wake_slot) != TD_OK) {
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Engine", keywords)) {
+        return NULL;
+    }
+    struct native_state *state = native_state_of(type);
+    if (state == NULL) {
+        return NULL;
+    }
+    EngineObject *self = (EngineObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->state = state;
+    self->closed = true;
+    self->armed = TD_NEVER;
+    self->ready_end = &self->ready;
+    self->scratch = td_malloc(ENGINE_SCRATCH);
+    if (self->scratch == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    if (td_poller_init(&self->poller) != TD_OK) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->closed = false;
+    if (setup(self) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static void engine_dealloc(EngineObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    /* Connections hold the engine, so none is registered or scheduled any more. */
+    close_descriptors(self);
+    td_free(self->scratch);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef engine_methods[] = {
+    {"run", (PyCFunction)engine_run, METH_NOARGS, engine_run_doc},
+    {"fileno", (PyCFunction)engine_fileno, METH_NOARGS, engine_fileno_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef engine_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(EngineObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(engine_doc, "Engine()\n--\n\nAn epoll set that serves connections; one for each event loop.");
+
+static PyType_Slot engine_slots[] = {
+    {Py_tp_new, engine_new},         {Py_tp_dealloc, engine_dealloc}, {Py_tp_traverse, engine_traverse},
+    {Py_tp_methods, engine_methods}, {Py_tp_members, engine_members}, {Py_tp_doc, (void *)engine_doc},
+    {0, NULL},
+};
+
+static PyType_Spec engine_spec = {
+    .name = "tornadoc._native.Engine",
+    .basicsize = sizeof(EngineObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = engine_slots,
+};
+
+int engine_setup_types(PyObject *module, struct native_state *state)
+{
+    return native_add_type(module, &engine_spec, &state->engine_type);
+}

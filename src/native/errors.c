@@ -1,0 +1,171 @@
+/* See errors.h. */
+#include "errors.h"
+
+#include "convert.h"
+
+PyObject *errors_take(void)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (type == NULL) {
+        return NULL;
+    }
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+void errors_give(PyObject *exception)
+{
+    if (exception == NULL) {
+        return;
+    }
+#if PY_VERSION_HEX >= 0x030c0000
+    PyErr_SetRaisedException(exception);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+#endif
+}
+
+bool errors_is_exit(void)
+{
+    return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit);
+}
+
+int errors_log_uncaught(PyObject *logger, const char *message)
+{
+    if (errors_is_exit()) {
+        return -1;
+    }
+    PyObject *exception = errors_take();
+    PyObject *error = PyObject_GetAttrString(logger, "error");
+    PyObject *args = Py_BuildValue("(s)", message);
+    PyObject *kwargs = Py_BuildValue("{s:O}", "exc_info", exception ? exception : Py_None);
+    PyObject *result = NULL;
+    if (error != NULL && args != NULL && kwargs != NULL) {
+        result = PyObject_Call(error, args, kwargs);
+    }
+    if (result == NULL) {
+        PyErr_WriteUnraisable(logger);
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(result);
+    Py_XDECREF(exception);
+    return 0;
+}
+
+int errors_report(struct native_state *state, const char *message)
+{
+    if (errors_is_exit()) {
+        return -1;
+    }
+    PyObject *exception = errors_take();
+    PyObject *result = PyObject_CallFunction(BOUND(state, report_uncaught), "sO", message, exception ? exception : Py_None);
+    Py_XDECREF(exception);
+    if (result == NULL) {
+        if (errors_is_exit()) {
+            return -1;
+        }
+        PyErr_WriteUnraisable(BOUND(state, report_uncaught));
+        return 0;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+void errors_log(struct native_state *state, PyObject *logger, PyObject *method, const char *format, PyObject *args)
+{
+    PyObject *result = NULL;
+    PyObject *function = args ? PyObject_GetAttr(logger, method) : NULL;
+    PyObject *text = function ? PyUnicode_FromString(format) : NULL;
+    PyObject *all = text ? PyTuple_New(PyTuple_GET_SIZE(args) + 1) : NULL;
+    if (all != NULL) {
+        PyTuple_SET_ITEM(all, 0, Py_NewRef(text));
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) {
+            PyTuple_SET_ITEM(all, i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
+        }
+        result = PyObject_Call(function, all, NULL);
+    }
+    if (result == NULL) {
+        /* Logging never decides what happens to a connection. */
+        PyErr_WriteUnraisable(logger);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(all);
+    Py_XDECREF(text);
+    Py_XDECREF(function);
+    Py_XDECREF(args);
+    (void)state;
+}
+
+/* All values of a field, joined as Tornado joins them. */
+static PyObject *combined(const struct td_head *head, const char *lower_name)
+{
+    size_t len = td_head_combine(head, lower_name, NULL, 0);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    (void)td_head_combine(head, lower_name, PyBytes_AS_STRING(bytes), len);
+    PyObject *text = convert_latin1(convert_bytes_span(bytes));
+    Py_DECREF(bytes);
+    return text;
+}
+
+/* Messages as Tornado words them; %R is the repr of the subject, %U the subject itself. */
+static const struct {
+    const char *format;
+    const char *field; /* whose combined value is the subject when the verdict has none */
+} wordings[] = {
+    [TD_FAULT_NONE] = {"unknown fault", NULL},
+    [TD_FAULT_FOLDED] = {"header line cannot start with whitespace, folding not supported", NULL},
+    [TD_FAULT_NO_COLON] = {"no colon in header line", NULL},
+    [TD_FAULT_FIELD_NAME] = {"Invalid header name %R", NULL},
+    [TD_FAULT_FIELD_VALUE] = {"Invalid header value %R", NULL},
+    [TD_FAULT_HEAD_TOO_LARGE] = {"header block too large", NULL},
+    [TD_FAULT_TOO_MANY_FIELDS] = {"too many header lines", NULL},
+    [TD_FAULT_REQUEST_LINE] = {"Malformed HTTP request line", NULL},
+    [TD_FAULT_VERSION] = {"Unexpected HTTP version %R", NULL},
+    [TD_FAULT_HOST_MISSING] = {"Missing Host header", NULL},
+    [TD_FAULT_HOST_INVALID] = {"Invalid Host header: %R", "host"},
+    [TD_FAULT_HOST_MANY] = {"Multiple host headers not allowed: %R", "host"},
+    [TD_FAULT_TRANSFER_ENCODING] = {"Unsupported Transfer-Encoding %U", "transfer-encoding"},
+    [TD_FAULT_BOTH_FRAMINGS] = {"Message with both Transfer-Encoding and Content-Length", NULL},
+    [TD_FAULT_LENGTH_NOT_INTEGER] = {"Only integer Content-Length is allowed: %U", "content-length"},
+    [TD_FAULT_LENGTHS_DIFFER] = {"Multiple unequal Content-Lengths: %R", "content-length"},
+    [TD_FAULT_LENGTH_TOO_LONG] = {"Content-Length too long", NULL},
+    [TD_FAULT_CHUNK_SIZE] = {"invalid chunk size", NULL},
+    [TD_FAULT_CHUNK_END] = {"improperly terminated chunk", NULL},
+    [TD_FAULT_CHUNKED_END] = {"improperly terminated chunked request", NULL},
+    [TD_FAULT_CHUNKED_TOO_LARGE] = {"chunked body too large", NULL},
+};
+
+void errors_set_fault(struct native_state *state, const struct td_verdict *why, const struct td_head *head)
+{
+    const char *format = wordings[why->fault].format;
+    const char *field = wordings[why->fault].field;
+    PyObject *message;
+    if (strchr(format, '%') == NULL) {
+        message = PyUnicode_FromString(format);
+    }
+    else {
+        PyObject *subject =
+            why->subject.data == NULL && field != NULL && head != NULL ? combined(head, field) : convert_latin1(why->subject);
+        message = subject ? PyUnicode_FromFormat(format, subject) : NULL;
+        Py_XDECREF(subject);
+    }
+    if (message != NULL) {
+        PyErr_SetObject(BOUND(state, HTTPInputError), message);
+        Py_DECREF(message);
+    }
+}

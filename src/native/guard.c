@@ -1,0 +1,171 @@
+/* See guard.h. */
+#include "guard.h"
+
+static const enum native_name handler_names[] = {
+#define X(name) NAME_##name,
+    HANDLER_HOOKS(X)
+#undef X
+};
+static const enum native_name application_names[] = {
+#define X(name) NAME_##name,
+    APPLICATION_HOOKS(X)
+#undef X
+};
+static const enum native_name server_names[] = {
+#define X(name) NAME_##name,
+    SERVER_HOOKS(X)
+#undef X
+};
+static const enum native_name exchange_names[] = {
+#define X(name) NAME_##name,
+    EXCHANGE_HOOKS(X)
+#undef X
+};
+
+static const struct {
+    const enum native_name *names;
+    int count;
+} hook_sets[GUARD_SET_COUNT] = {
+    [GUARD_HANDLER] = {handler_names, HANDLER_HOOK_COUNT},
+    [GUARD_APPLICATION] = {application_names, APPLICATION_HOOK_COUNT},
+    [GUARD_SERVER] = {server_names, SERVER_HOOK_COUNT},
+    [GUARD_EXCHANGE] = {exchange_names, EXCHANGE_HOOK_COUNT},
+};
+
+int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *base, PyTypeObject *original, PyObject *originals)
+{
+    struct guard *guard = &state->guards[set];
+    Py_XSETREF(guard->base, (PyTypeObject *)Py_NewRef((PyObject *)base));
+    Py_XSETREF(guard->original, (PyTypeObject *)Py_NewRef((PyObject *)original));
+    PyObject *index = PyDict_New();
+    if (index == NULL) {
+        return -1;
+    }
+    Py_XSETREF(guard->index, index);
+    for (int i = 0; i < hook_sets[set].count; i++) {
+        PyObject *name = state->names[hook_sets[set].names[i]];
+        Py_XSETREF(guard->expected[i], Py_XNewRef(_PyType_Lookup(base, name)));
+        Py_XSETREF(guard->originals[i], Py_XNewRef(PyDict_GetItemWithError(originals, name)));
+        PyObject *number = PyLong_FromLong(i);
+        if (number == NULL || PyErr_Occurred() || PyDict_SetItem(index, name, number) < 0) {
+            Py_XDECREF(number);
+            return -1;
+        }
+        Py_DECREF(number);
+    }
+    memset(guard->cache, 0, sizeof(guard->cache));
+    return 0;
+}
+
+void guard_clear(struct native_state *state)
+{
+    for (int set = 0; set < GUARD_SET_COUNT; set++) {
+        struct guard *guard = &state->guards[set];
+        Py_CLEAR(guard->base);
+        Py_CLEAR(guard->original);
+        Py_CLEAR(guard->index);
+        for (int i = 0; i < GUARD_MAX_HOOKS; i++) {
+            Py_CLEAR(guard->expected[i]);
+            Py_CLEAR(guard->originals[i]);
+        }
+    }
+}
+
+int guard_traverse(struct native_state *state, visitproc visit, void *arg)
+{
+    for (int set = 0; set < GUARD_SET_COUNT; set++) {
+        struct guard *guard = &state->guards[set];
+        Py_VISIT(guard->base);
+        Py_VISIT(guard->original);
+        Py_VISIT(guard->index);
+        for (int i = 0; i < GUARD_MAX_HOOKS; i++) {
+            Py_VISIT(guard->expected[i]);
+            Py_VISIT(guard->originals[i]);
+        }
+    }
+    return 0;
+}
+
+/* Is the hook what tornadoc expects on this class, and is Tornado's own definition behind it still Tornado's? */
+static int is_changed(struct guard *guard, int i, PyTypeObject *type, PyObject *name)
+{
+    if (guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i]) {
+        return 1;
+    }
+    return _PyType_Lookup(type, name) != guard->expected[i];
+}
+
+static int has_cooperative_init(struct native_state *state, struct guard *guard, PyTypeObject *type)
+{
+    PyObject *mro = type->tp_mro;
+    int behind = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(mro); i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
+        if (behind && base != &PyBaseObject_Type && base->tp_dict != NULL &&
+            PyDict_Contains(base->tp_dict, NAME(state, __init__)) != 0) {
+            return 1;
+        }
+        behind |= base == guard->original;
+    }
+    return 0;
+}
+
+static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
+{
+    struct guard *guard = &state->guards[set];
+    uint64_t mask = 0;
+    for (int i = 0; i < hook_sets[set].count; i++) {
+        PyObject *name = state->names[hook_sets[set].names[i]];
+        int changed;
+        if (set == GUARD_HANDLER && i == HOOK___init__) {
+            /* A subclass's own __init__ is called as such; only a patch of Tornado's would be passed over. */
+            changed = guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i];
+        }
+        else {
+            changed = is_changed(guard, i, type, name);
+        }
+        if (changed) {
+            mask |= UINT64_C(1) << i;
+        }
+    }
+    if (set == GUARD_HANDLER && has_cooperative_init(state, guard, type)) {
+        mask |= UINT64_C(1) << HOOK_cooperative_init;
+    }
+    return mask;
+}
+
+uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
+{
+    struct guard *guard = &state->guards[set];
+    unsigned int tag = PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) || PY_VERSION_HEX >= 0x030d0000
+                           ? type->tp_version_tag
+                           : 0;
+    size_t place = ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);
+    if (tag != 0 && guard->cache[place].type == type && guard->cache[place].tag == tag) {
+        return guard->cache[place].mask;
+    }
+    /* The lookups of compute_mask give the type a tag if it can have one. */
+    uint64_t mask = compute_mask(state, set, type);
+    guard->cache[place].type = type;
+    guard->cache[place].tag = type->tp_version_tag;
+    guard->cache[place].mask = mask;
+    return mask;
+}
+
+uint64_t guard_dict_mask(struct native_state *state, enum guard_set set, PyObject *dict)
+{
+    if (dict == NULL || PyDict_GET_SIZE(dict) == 0) {
+        return 0;
+    }
+    uint64_t mask = 0;
+    Py_ssize_t position = 0;
+    PyObject *key;
+    PyObject *index = state->guards[set].index;
+    while (PyDict_Next(dict, &position, &key, NULL)) {
+        PyObject *number = PyUnicode_CheckExact(key) ? PyDict_GetItemWithError(index, key) : NULL;
+        if (number != NULL) {
+            mask |= UINT64_C(1) << PyLong_AsLong(number);
+        }
+    }
+    return mask;
+}

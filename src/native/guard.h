@@ -1,0 +1,90 @@
+/* May this object take the fast path?
+ *
+ * A class is compared, name by name, with what tornadoc and Tornado define; the answer is kept under the type's version tag, which
+ * CPython changes whenever the class or a base of it is modified. So an override, a wrapper or a monkeypatch - on the user's class,
+ * on tornadoc's, or on Tornado's behind it - is seen by the next request, for the price of one comparison. */
+#ifndef NATIVE_GUARD_H
+#define NATIVE_GUARD_H
+
+#include "module.h"
+
+#include <stdint.h>
+
+/* A set of method names that the fast path takes for granted; bit i of a mask stands for names[i]. */
+#define HANDLER_HOOKS(X)                                                                                                         \
+    X(__init__) X(initialize) X(clear) X(set_default_headers) X(prepare) X(on_finish) X(on_connection_close) X(set_status)         \
+    X(set_header) X(clear_header) X(write) X(flush) X(finish) X(_log) X(compute_etag) X(set_etag_header) X(check_etag_header)      \
+    X(_should_not_send_content) X(_clear_representation_headers) X(_break_cycles) X(_execute) X(_cross_origin_protection)          \
+    X(decode_argument) X(SUPPORTED_METHODS) X(_convert_header_value) X(check_xsrf_cookie) X(get_status) X(add_header)
+
+enum handler_hook {
+#define X(name) HOOK_##name,
+    HANDLER_HOOKS(X)
+#undef X
+        HANDLER_HOOK_COUNT,
+    /* Tornado's __init__ calls super().__init__(): a class behind it in the MRO has one of its own. */
+    HOOK_cooperative_init = HANDLER_HOOK_COUNT
+};
+
+#define HOOK(name) (UINT64_C(1) << HOOK_##name)
+
+#define APPLICATION_HOOKS(X) X(start_request) X(find_handler) X(get_handler_delegate) X(__call__) X(log_request)
+
+enum application_hook {
+#define X(name) APP_HOOK_##name,
+    APPLICATION_HOOKS(X)
+#undef X
+        APPLICATION_HOOK_COUNT
+};
+
+#define APP_HOOK(name) (UINT64_C(1) << APP_HOOK_##name)
+
+#define SERVER_HOOKS(X) X(handle_stream) X(_handle_connection) X(start_request) X(on_close)
+
+enum server_hook {
+#define X(name) SERVER_HOOK_##name,
+    SERVER_HOOKS(X)
+#undef X
+        SERVER_HOOK_COUNT
+};
+
+#define SERVER_HOOK(name) (UINT64_C(1) << SERVER_HOOK_##name)
+
+#define EXCHANGE_HOOKS(X) X(write_headers) X(write) X(finish)
+
+enum exchange_hook {
+#define X(name) EXCHANGE_HOOK_##name,
+    EXCHANGE_HOOKS(X)
+#undef X
+        EXCHANGE_HOOK_COUNT
+};
+
+enum guard_set { GUARD_HANDLER, GUARD_APPLICATION, GUARD_SERVER, GUARD_EXCHANGE, GUARD_SET_COUNT };
+
+#define GUARD_MAX_HOOKS 32
+#define GUARD_CACHE 256 /* classes remembered in each set; a power of two */
+
+struct guard {
+    PyTypeObject *base;     /* owned: tornadoc's class, whose definitions are the expected ones */
+    PyTypeObject *original; /* owned: Tornado's class behind it */
+    PyObject *expected[GUARD_MAX_HOOKS];  /* owned: what lookup on base finds */
+    PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL if it was patched before tornadoc came */
+    PyObject *index;        /* owned dict: hook name -> its number, for instance dicts */
+    struct {
+        PyTypeObject *type; /* compared only together with the tag, which is never used twice */
+        unsigned int tag;
+        uint64_t mask;
+    } cache[GUARD_CACHE];
+};
+
+/* Sets a guard up: originals is a dict of Tornado's definitions by name, without those that somebody has replaced. 0 or -1. */
+int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *base, PyTypeObject *original, PyObject *originals);
+void guard_clear(struct native_state *state);
+int guard_traverse(struct native_state *state, visitproc visit, void *arg);
+
+/* The hooks that the class changes. Never fails: what can't be found out counts as changed. */
+uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
+/* The hooks that an instance dict (may be NULL) shadows. */
+uint64_t guard_dict_mask(struct native_state *state, enum guard_set set, PyObject *dict);
+
+#endif

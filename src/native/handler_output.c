@@ -1,0 +1,627 @@
+/* See handler.h: set_status, set_header, write, flush, finish. */
+#include "handler.h"
+
+#include <time.h>
+
+#include "access_log.h"
+#include "application.h"
+#include "convert.h"
+#include "errors.h"
+#include "exchange.h"
+#include "guard.h"
+#include "headers.h"
+#include "request.h"
+
+#include "core/http_response.h"
+
+/* Hooks that Tornado's own finish() calls and this one decides itself. */
+#define FINISH_HOOKS                                                                                                             \
+    (HOOK(compute_etag) | HOOK(set_etag_header) | HOOK(check_etag_header) | HOOK(set_status) | HOOK(set_header) |                 \
+     HOOK(clear_header) | HOOK(_should_not_send_content) | HOOK(_clear_representation_headers) | HOOK(_convert_header_value))
+
+/* The method of Tornado's class, for what the fast path does not do. */
+static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    PyObject *function = PyObject_GetAttr(BOUND(self->state, tornado_RequestHandler), name);
+    if (function == NULL) {
+        return NULL;
+    }
+    PyObject *stack[8] = {(PyObject *)self};
+    Py_ssize_t total = count + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    PyObject *result = NULL;
+    if (total > 7) {
+        PyErr_SetString(PyExc_TypeError, "too many arguments");
+    }
+    else {
+        for (Py_ssize_t i = 0; i < total; i++) {
+            stack[i + 1] = args[i];
+        }
+        result = PyObject_Vectorcall(function, stack, (size_t)count + 1, kwnames);
+    }
+    Py_DECREF(function);
+    return result;
+}
+
+/* -- status and headers -- */
+
+void handler_set_status(HandlerObject *self, long code)
+{
+    self->status_code = code;
+    Py_CLEAR(self->reason);
+}
+
+static PyObject *method_set_status(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    if (count != 1 || kwnames != NULL || !PyLong_CheckExact(args[0])) {
+        return call_tornado(self, NAME(self->state, set_status), args, count, kwnames);
+    }
+    long code = PyLong_AsLong(args[0]);
+    if (code == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    handler_set_status(self, code);
+    Py_RETURN_NONE;
+}
+
+static PyObject *method_get_status(HandlerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->status_code);
+}
+
+/* RequestHandler._convert_header_value for str, bytes and int; anything else is Tornado's. New reference or NULL. */
+static PyObject *convert_value(HandlerObject *self, PyObject *value)
+{
+    PyObject *text;
+    if (PyUnicode_CheckExact(value)) {
+        text = Py_NewRef(value);
+    }
+    else if (PyBytes_CheckExact(value)) {
+        text = convert_latin1(convert_bytes_span(value));
+    }
+    else if (PyLong_Check(value)) {
+        return PyObject_Str(value);
+    }
+    else {
+        return call_tornado(self, NAME(self->state, _convert_header_value), &value, 1, NULL);
+    }
+    struct td_span span;
+    bool safe = text != NULL && convert_latin1_span(text, &span);
+    for (size_t i = 0; safe && i < span.len; i++) {
+        unsigned char c = (unsigned char)span.data[i];
+        safe = (c >= 0x20 && c != 0x7f) || c == '\t';
+    }
+    if (!safe && text != NULL) {
+        PyErr_Format(PyExc_ValueError, "Unsafe header value %R", text);
+        Py_CLEAR(text);
+    }
+    return text;
+}
+
+/* self._headers[name] = text */
+static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
+{
+    PyObject *headers = handler_headers(self);
+    if (headers == NULL) {
+        return -1;
+    }
+    if (!headers_is_plain(self->state, headers)) {
+        return PyObject_SetItem(headers, name, text);
+    }
+    PyObject *normal = headers_normalize(self->state, name);
+    int status = normal ? headers_set_normal((HeadersObject *)headers, normal, text) : -1;
+    Py_XDECREF(normal);
+    return status;
+}
+
+static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    if (count != 2 || kwnames != NULL || !PyUnicode_CheckExact(args[0]) || (handler_mask(self) & HOOK(_convert_header_value))) {
+        return call_tornado(self, NAME(self->state, set_header), args, count, kwnames);
+    }
+    PyObject *text = convert_value(self, args[1]);
+    int status = text ? put_header(self, args[0], text) : -1;
+    Py_XDECREF(text);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* -- the body -- */
+
+static int append_chunk(HandlerObject *self, PyObject *bytes)
+{
+    if (self->buffer == NULL) {
+        self->buffer = Py_NewRef(bytes);
+        return 0;
+    }
+    PyObject *list = handler_buffer_list(self);
+    return list ? PyList_Append(list, bytes) : -1;
+}
+
+static int write_json(HandlerObject *self, PyObject *chunk)
+{
+    struct native_state *state = self->state;
+    PyObject *text = PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, json_encode), chunk);
+    if (text == NULL) {
+        return -1;
+    }
+    int status;
+    if (handler_mask(self) & (HOOK(set_header) | HOOK(_convert_header_value))) {
+        PyObject *args[] = {(PyObject *)self, TEXT(state, content_type), TEXT(state, json)};
+        PyObject *result = PyObject_VectorcallMethod(NAME(state, set_header), args, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        status = result == NULL ? -1 : 0;
+        Py_XDECREF(result);
+    }
+    else {
+        status = put_header(self, TEXT(state, content_type), TEXT(state, json));
+    }
+    PyObject *bytes = NULL;
+    if (status == 0) {
+        bytes = PyUnicode_Check(text) ? PyUnicode_AsUTF8String(text) : PyBytes_FromObject(text);
+        status = bytes ? append_chunk(self, bytes) : -1;
+    }
+    Py_XDECREF(bytes);
+    Py_DECREF(text);
+    return status;
+}
+
+int handler_write(HandlerObject *self, PyObject *chunk)
+{
+    if (self->finished) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot write() after finish()");
+        return -1;
+    }
+    if (PyUnicode_Check(chunk)) {
+        PyObject *bytes = PyUnicode_AsUTF8String(chunk);
+        int status = bytes ? append_chunk(self, bytes) : -1;
+        Py_XDECREF(bytes);
+        return status;
+    }
+    if (PyBytes_CheckExact(chunk)) {
+        return append_chunk(self, chunk);
+    }
+    if (PyDict_Check(chunk)) {
+        return write_json(self, chunk);
+    }
+    PyObject *result = call_tornado(self, NAME(self->state, write), &chunk, 1, NULL);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static PyObject *method_write(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    if (count != 1 || kwnames != NULL) {
+        return call_tornado(self, NAME(self->state, write), args, count, kwnames);
+    }
+    return handler_write(self, args[0]) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* Takes what was written: one bytes object, empty if nothing. New reference or NULL. */
+static PyObject *take_buffer(HandlerObject *self)
+{
+    PyObject *buffer = self->buffer;
+    self->buffer = NULL;
+    if (buffer == NULL) {
+        return PyBytes_FromStringAndSize(NULL, 0);
+    }
+    if (PyBytes_CheckExact(buffer)) {
+        return buffer;
+    }
+    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+    PyObject *joined = empty ? PyObject_CallMethod(empty, "join", "O", buffer) : NULL;
+    Py_XDECREF(empty);
+    Py_DECREF(buffer);
+    return joined;
+}
+
+/* Bytes in the buffer, or -1 with an exception. */
+static int64_t buffer_size(HandlerObject *self)
+{
+    if (self->buffer == NULL) {
+        return 0;
+    }
+    if (PyBytes_CheckExact(self->buffer)) {
+        return PyBytes_GET_SIZE(self->buffer);
+    }
+    int64_t size = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(self->buffer); i++) {
+        Py_ssize_t part = PyObject_Length(PyList_GET_ITEM(self->buffer, i));
+        if (part < 0) {
+            return -1;
+        }
+        size += part;
+    }
+    return size;
+}
+
+/* -- flush -- */
+
+static enum td_status put_text(ServerConnectionObject *connection, const char *name, struct td_span value)
+{
+    return td_response_field(&connection->out, td_span_of(name, strlen(name)), value);
+}
+
+/* The head of an answer whose headers nobody touched: written without a header object. content_length < 0: not known. */
+static int put_default_head(HandlerObject *self, ServerConnectionObject *connection, PyObject *chunk)
+{
+    struct native_state *state = self->state;
+    struct td_outbuf *out = &connection->out;
+    struct td_span reason, server, html;
+    PyObject *text = handler_reason(self);
+    if (text == NULL || !convert_latin1_span(text, &reason) || !convert_latin1_span(BOUND(state, server_version), &server) ||
+        !convert_latin1_span(TEXT(state, html), &html)) {
+        return -1;
+    }
+    conn_start_answer(connection, (int)self->status_code, self->content_length);
+    self->closes = connection->version_1_1 && !connection->keep_alive;
+    self->keeps = connection->echo_keep_alive;
+    if (connection->phase == CONN_CLOSED) {
+        return 0;
+    }
+    const char *date = td_date_text(&connection->engine->date, (time_t)self->date);
+    char number[24];
+    enum td_status status = td_response_status_line(out, (int)self->status_code, reason);
+    if (status == TD_OK) {
+        status = put_text(connection, "Server", server);
+    }
+    if (status == TD_OK) {
+        status = put_text(connection, "Content-Type", html);
+    }
+    if (status == TD_OK) {
+        status = put_text(connection, "Date", td_span_of(date, TD_DATE_LEN));
+    }
+    if (status == TD_OK && self->etag[0] != '\0') {
+        status = put_text(connection, "Etag", td_span_of(self->etag, strlen(self->etag)));
+    }
+    if (status == TD_OK && self->content_length >= 0) {
+        char *end = td_format_decimal(number, (uint64_t)self->content_length);
+        status = put_text(connection, "Content-Length", td_span_of(number, (size_t)(end - number)));
+    }
+    if (status == TD_OK && (self->closes || self->keeps)) {
+        status = put_text(connection, "Connection", self->closes ? td_span_of("close", 5) : td_span_of("Keep-Alive", 10));
+    }
+    if (status == TD_OK && connection->chunking) {
+        status = put_text(connection, "Transfer-Encoding", td_span_of("chunked", 7));
+    }
+    if (status == TD_OK) {
+        status = td_outbuf_append(out, "\r\n", 2);
+    }
+    if (status != TD_OK) {
+        conn_close_soon(connection);
+        PyErr_NoMemory();
+        return -1;
+    }
+    return conn_put_chunk(connection, chunk);
+}
+
+/* May flush() be done here? Not with transforms, cookies to set, or hooks that Tornado's calls. */
+static ServerConnectionObject *flush_target(HandlerObject *self, uint64_t mask)
+{
+    if (self->transforms != NULL && (!PyList_CheckExact(self->transforms) || PyList_GET_SIZE(self->transforms) > 0)) {
+        return NULL;
+    }
+    if ((mask & HOOK(add_header)) || self->transforms == NULL ||
+        (self->dict != NULL && PyDict_GetItemWithError(self->dict, NAME(self->state, _new_cookie)) != NULL)) {
+        return NULL;
+    }
+    return handler_connection(self);
+}
+
+/* RequestHandler.flush up to the sending. 0 or -1. */
+static int put_output(HandlerObject *self, ServerConnectionObject *connection)
+{
+    PyObject *chunk = take_buffer(self);
+    if (chunk == NULL) {
+        return -1;
+    }
+    if (connection->head_method && PyBytes_GET_SIZE(chunk) > 0) {
+        Py_SETREF(chunk, PyBytes_FromStringAndSize(NULL, 0));
+    }
+    int status = -1;
+    if (self->headers_written) {
+        status = connection->head_method ? 0 : conn_put_chunk(connection, chunk);
+    }
+    else {
+        self->headers_written = true;
+        PyObject *reason = handler_reason(self);
+        struct td_span span;
+        if (reason == NULL) {
+            status = -1;
+        }
+        else if (self->headers == NULL && convert_latin1_span(reason, &span) && memchr(span.data, '\n', span.len) == NULL &&
+                 memchr(span.data, '\r', span.len) == NULL) {
+            status = put_default_head(self, connection, chunk);
+        }
+        else {
+            PyObject *headers = handler_headers(self);
+            if (headers != NULL) {
+                Py_INCREF(headers);
+                Py_INCREF(reason);
+                status = exchange_write_headers(connection, self->status_code, reason, headers, chunk);
+                Py_DECREF(headers);
+                Py_DECREF(reason);
+            }
+        }
+    }
+    Py_DECREF(chunk);
+    return status;
+}
+
+static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    ServerConnectionObject *connection = flush_target(self, handler_mask(self));
+    if (connection == NULL || count > 1) {
+        return call_tornado(self, NAME(self->state, flush), args, count, kwnames);
+    }
+    Py_INCREF(connection);
+    PyObject *future = NULL;
+    if (put_output(self, connection) == 0) {
+        conn_flush(connection);
+        future = conn_write_future(connection);
+    }
+    Py_DECREF(connection);
+    return future;
+}
+
+/* -- finish -- */
+
+/* RequestHandler.compute_etag: the quoted SHA-1 of what was written. 0 or -1. */
+static int compute_etag(HandlerObject *self, char etag[48])
+{
+    struct native_state *state = self->state;
+    PyObject *hasher = NULL;
+    if (self->buffer == NULL || PyBytes_CheckExact(self->buffer)) {
+        hasher = self->buffer ? PyObject_CallOneArg(BOUND(state, sha1), self->buffer) : PyObject_CallNoArgs(BOUND(state, sha1));
+    }
+    else {
+        hasher = PyObject_CallNoArgs(BOUND(state, sha1));
+        for (Py_ssize_t i = 0; hasher != NULL && i < PyList_GET_SIZE(self->buffer); i++) {
+            PyObject *part = Py_NewRef(PyList_GET_ITEM(self->buffer, i));
+            PyObject *result = PyObject_CallMethodOneArg(hasher, NAME(state, update), part);
+            Py_DECREF(part);
+            if (result == NULL) {
+                Py_CLEAR(hasher);
+            }
+            Py_XDECREF(result);
+        }
+    }
+    PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, hexdigest)) : NULL;
+    Py_XDECREF(hasher);
+    struct td_span span;
+    if (digest == NULL || !convert_latin1_span(digest, &span) || span.len != 40) {
+        Py_XDECREF(digest);
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "sha1 gave no hexadecimal digest");
+        }
+        return -1;
+    }
+    etag[0] = '"';
+    memcpy(etag + 1, span.data, 40);
+    etag[41] = '"';
+    etag[42] = '\0';
+    Py_DECREF(digest);
+    return 0;
+}
+
+/* `name` in self._headers, for headers that are an object. */
+static int has_header(HandlerObject *self, PyObject *normal_name)
+{
+    if (headers_is_plain(self->state, self->headers)) {
+        return headers_contains_normal((HeadersObject *)self->headers, normal_name);
+    }
+    return PySequence_Contains(self->headers, normal_name);
+}
+
+static int put_latin1_header(HandlerObject *self, PyObject *name, const char *text, size_t len)
+{
+    PyObject *value = convert_latin1(td_span_of(text, len));
+    int status = value ? put_header(self, name, value) : -1;
+    Py_XDECREF(value);
+    return status;
+}
+
+/* ETag, If-None-Match and 304 (RFC 9110 13.1.2), as Tornado's finish does. 0 or -1. */
+static int settle_etag(HandlerObject *self, ServerConnectionObject *connection)
+{
+    struct native_state *state = self->state;
+    struct td_span method = td_head_method(connection->head);
+    if (self->status_code != 200 || !(td_span_is(method, "GET") || td_span_is(method, "HEAD"))) {
+        return 0;
+    }
+    if (self->headers != NULL) {
+        int present = has_header(self, TEXT(state, etag));
+        if (present != 0) {
+            return present < 0 ? -1 : 0;
+        }
+    }
+    char etag[48];
+    if (compute_etag(self, etag) < 0) {
+        return -1;
+    }
+    bool conditional = td_head_find(connection->head, "if-none-match") != NULL;
+    if (self->headers == NULL && !conditional) {
+        memcpy(self->etag, etag, sizeof(etag));
+        return 0;
+    }
+    if (put_latin1_header(self, TEXT(state, etag), etag, strlen(etag)) < 0) {
+        return -1;
+    }
+    if (!conditional) {
+        return 0;
+    }
+    PyObject *result = call_tornado(self, NAME(state, check_etag_header), NULL, 0, NULL);
+    int matches = result ? PyObject_IsTrue(result) : -1;
+    Py_XDECREF(result);
+    if (matches > 0) {
+        Py_CLEAR(self->buffer);
+        handler_set_status(self, 304);
+    }
+    return matches < 0 ? -1 : 0;
+}
+
+static int clear_representation(HandlerObject *self)
+{
+    struct native_state *state = self->state;
+    PyObject *names[] = {TEXT(state, content_encoding), TEXT(state, content_language), TEXT(state, content_type)};
+    if (handler_headers(self) == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int present = has_header(self, names[i]);
+        if (present < 0 || (present && PyObject_DelItem(self->headers, names[i]) < 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int settle_length(HandlerObject *self)
+{
+    struct native_state *state = self->state;
+    if (!td_response_has_body((int)self->status_code)) {
+        int64_t size = buffer_size(self);
+        if (size != 0 || (self->buffer != NULL && PyList_CheckExact(self->buffer) && PyList_GET_SIZE(self->buffer) > 0)) {
+            if (size >= 0) {
+                PyErr_Format(PyExc_RuntimeError, "Cannot send body with status code HTTP%ld", self->status_code);
+            }
+            return -1;
+        }
+        return clear_representation(self);
+    }
+    if (self->headers != NULL) {
+        int present = has_header(self, TEXT(state, content_length));
+        if (present != 0) {
+            return present < 0 ? -1 : 0;
+        }
+    }
+    int64_t size = buffer_size(self);
+    if (size < 0) {
+        return -1;
+    }
+    if (self->headers == NULL) {
+        self->content_length = size;
+        return 0;
+    }
+    char number[24];
+    return put_latin1_header(self, TEXT(state, content_length), number, (size_t)(td_format_decimal(number, (uint64_t)size) - number));
+}
+
+static int call_hook(HandlerObject *self, PyObject *name)
+{
+    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, name);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* What finish() does once the output is on its way. */
+static int after_output(HandlerObject *self, uint64_t mask)
+{
+    struct native_state *state = self->state;
+    if ((mask & HOOK(_log) ? call_hook(self, NAME(state, _log)) : access_log_request(self, mask)) < 0) {
+        return -1;
+    }
+    self->finished = true;
+    /* Instance attributes may have been set meanwhile. */
+    mask |= guard_dict_mask(state, GUARD_HANDLER, self->dict);
+    if ((mask & HOOK(on_finish)) && call_hook(self, NAME(state, on_finish)) < 0) {
+        return -1;
+    }
+    if (mask & HOOK(_break_cycles)) {
+        return call_hook(self, NAME(state, _break_cycles));
+    }
+    Py_XSETREF(self->ui, Py_NewRef(Py_None));
+    return 0;
+}
+
+/* flush(include_footers=True) and connection.finish(). The future of the flush, or None if it is not wanted. */
+static PyObject *finish_output(HandlerObject *self, ServerConnectionObject *connection, uint64_t mask, bool want_future)
+{
+    struct native_state *state = self->state;
+    PyObject *future = NULL;
+    Py_CLEAR(connection->close_callback);
+    Py_CLEAR(connection->handler);
+    if (mask & HOOK(flush) || flush_target(self, mask) == NULL) {
+        PyObject *args[] = {(PyObject *)self, Py_True};
+        PyObject *kwnames = Py_BuildValue("(s)", "include_footers");
+        if (kwnames != NULL) {
+            /* A pristine answer's Etag and Content-Length are headers like others from here on. */
+            future = handler_headers(self) ? PyObject_VectorcallMethod(NAME(state, flush), args, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames)
+                                           : NULL;
+            Py_DECREF(kwnames);
+        }
+        if (future == NULL) {
+            return NULL;
+        }
+    }
+    else if (put_output(self, connection) < 0) {
+        return NULL;
+    }
+    if (conn_finish_answer(connection) < 0) {
+        Py_XDECREF(future);
+        return NULL;
+    }
+    if (future == NULL) {
+        future = want_future ? conn_write_future(connection) : Py_NewRef(Py_None);
+    }
+    return future;
+}
+
+PyObject *handler_finish(HandlerObject *self, PyObject *chunk, bool want_future)
+{
+    struct native_state *state = self->state;
+    uint64_t mask = handler_mask(self);
+    ServerConnectionObject *connection = self->finished ? NULL : handler_connection(self);
+    if (connection == NULL || (mask & FINISH_HOOKS) || (self->application == NULL)) {
+        return call_tornado(self, NAME(state, finish), &chunk, chunk ? 1 : 0, NULL);
+    }
+    Py_INCREF(connection);
+    PyObject *future = NULL;
+    if (chunk != NULL && chunk != Py_None) {
+        int status;
+        if (mask & HOOK(write)) {
+            PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(state, write), chunk);
+            status = result == NULL ? -1 : 0;
+            Py_XDECREF(result);
+        }
+        else {
+            status = handler_write(self, chunk);
+        }
+        if (status < 0) {
+            goto done;
+        }
+    }
+    if (!self->headers_written && (settle_etag(self, connection) < 0 || settle_length(self) < 0)) {
+        goto done;
+    }
+    future = finish_output(self, connection, mask, want_future);
+    if (future != NULL && after_output(self, mask) < 0) {
+        Py_CLEAR(future);
+    }
+done:
+    Py_DECREF(connection);
+    return future;
+}
+
+static PyObject *method_finish(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    if (count > 1 || kwnames != NULL) {
+        return call_tornado(self, NAME(self->state, finish), args, count, kwnames);
+    }
+    return handler_finish(self, count ? args[0] : NULL, true);
+}
+
+static PyObject *method_clear(HandlerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return handler_clear_response(self, handler_mask(self)) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+#define FAST(function) ((PyCFunction)(void (*)(void))(function)), METH_FASTCALL | METH_KEYWORDS
+
+PyMethodDef handler_output_methods[] = {
+    {"clear", (PyCFunction)method_clear, METH_NOARGS, "clear()\n--\n\nReset all headers and content of this response."},
+    {"set_status", FAST(method_set_status), "set_status(status_code, reason=None)\n--\n\nSet the status code."},
+    {"get_status", (PyCFunction)method_get_status, METH_NOARGS, "get_status()\n--\n\nThe status code."},
+    {"set_header", FAST(method_set_header), "set_header(name, value)\n--\n\nSet a response header."},
+    {"write", FAST(method_write), "write(chunk)\n--\n\nAppend str, bytes or a dict (as JSON) to the output."},
+    {"flush", FAST(method_flush), "flush(include_footers=False)\n--\n\nSend what was written; a Future for it."},
+    {"finish", FAST(method_finish), "finish(chunk=None)\n--\n\nEnd the response; a Future for the flushed data."},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,458 @@
+/* See handler.h: from the routed request to the finished answer. Follows RequestHandler._execute. */
+#include "handler.h"
+
+#include "application.h"
+#include "connection_delegate.h"
+#include "convert.h"
+#include "errors.h"
+#include "guard.h"
+#include "request.h"
+
+#include "core/span.h"
+
+/* Where a coroutine that was handed to a task left the frame of the request (tornadoc/_run.py). */
+enum { STAGE_PREPARE, STAGE_METHOD };
+
+bool handler_streams_body(struct native_state *state, PyObject *handler_class)
+{
+    PyObject *value = _PyType_Lookup((PyTypeObject *)handler_class, NAME(state, _stream_request_body));
+    return value != NULL && value != Py_False;
+}
+
+/* -- exceptions -- */
+
+/* Makes `exception` the one being handled (sys.exc_info()) and gives the previous one for restoring. Steals exception. */
+static PyObject *swap_handled(PyObject *exception)
+{
+#if PY_VERSION_HEX >= 0x030b0000
+    PyObject *previous = PyErr_GetHandledException();
+    PyErr_SetHandledException(exception);
+    Py_XDECREF(exception);
+    return previous;
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_GetExcInfo(&type, &value, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    if (exception == NULL) {
+        PyErr_SetExcInfo(NULL, NULL, NULL);
+    }
+    else {
+        PyErr_SetExcInfo(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+    }
+    return value == Py_None ? (Py_DECREF(value), NULL) : value;
+#endif
+}
+
+/* The except clause of _execute. 0, or -1 with an exception that must leave the loop. */
+static int handle_exception(HandlerObject *self)
+{
+    struct native_state *state = self->state;
+    if (!PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(BOUND(state, CancelledError))) {
+        return errors_report(state, "Exception in request handler");
+    }
+    PyObject *exception = errors_take();
+    PyObject *previous = swap_handled(Py_NewRef(exception));
+    PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(state, _handle_request_exception), exception);
+    int status = 0;
+    if (result == NULL) {
+        status = PyErr_ExceptionMatches(PyExc_Exception)
+                     ? errors_log_uncaught(BOUND(state, app_log), "Exception in exception handler")
+                     : errors_report(state, "Exception in request handler");
+    }
+    Py_XDECREF(result);
+    PyObject *pending = errors_take();
+    Py_XDECREF(swap_handled(previous));
+    errors_give(pending);
+    Py_DECREF(exception);
+    return status;
+}
+
+/* -- steps of _execute: each 1 to go on, 0 when the rest is a task's or nothing is left, -1 with an exception -- */
+
+static int check_result(HandlerObject *self, PyObject *result, int stage)
+{
+    if (result == NULL) {
+        return -1;
+    }
+    if (result == Py_None) {
+        Py_DECREF(result);
+        return 1;
+    }
+    PyObject *number = PyLong_FromLong(stage);
+    PyObject *started = number ? PyObject_CallFunctionObjArgs(BOUND(self->state, start_task), (PyObject *)self, result, number, NULL)
+                               : NULL;
+    Py_XDECREF(number);
+    Py_DECREF(result);
+    Py_XDECREF(started);
+    return started == NULL ? -1 : 0;
+}
+
+/* Is the method one of Tornado's seven? Their names are interned, in lower case. */
+static PyObject *standard_method(struct native_state *state, struct td_span method)
+{
+    switch (method.len) {
+    case 3:
+        return td_span_is(method, "GET") ? NAME(state, get) : td_span_is(method, "PUT") ? NAME(state, put) : NULL;
+    case 4:
+        return td_span_is(method, "POST") ? NAME(state, post) : td_span_is(method, "HEAD") ? NAME(state, head) : NULL;
+    case 5:
+        return td_span_is(method, "PATCH") ? NAME(state, patch) : NULL;
+    case 6:
+        return td_span_is(method, "DELETE") ? NAME(state, delete) : NULL;
+    case 7:
+        return td_span_is(method, "OPTIONS") ? NAME(state, options) : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static int raise_http_error(HandlerObject *self, long code)
+{
+    PyObject *error = PyObject_CallFunction(BOUND(self->state, HTTPError), "l", code);
+    if (error != NULL) {
+        PyErr_SetObject(BOUND(self->state, HTTPError), error);
+        Py_DECREF(error);
+    }
+    return -1;
+}
+
+/* The name of the handler's method: request.method in lower case, if it is in SUPPORTED_METHODS. New reference or NULL. */
+static PyObject *method_name(HandlerObject *self, RequestObject *request, uint64_t mask)
+{
+    struct native_state *state = self->state;
+    if (!(mask & HOOK(SUPPORTED_METHODS)) && request->slots[REQUEST_method] == NULL) {
+        PyObject *name = standard_method(state, td_head_method(request->head));
+        if (name == NULL) {
+            raise_http_error(self, 405);
+        }
+        return Py_XNewRef(name);
+    }
+    PyObject *method = request_slot(request, REQUEST_method);
+    PyObject *supported = method ? PyObject_GetAttr((PyObject *)self, NAME(state, SUPPORTED_METHODS)) : NULL;
+    if (supported == NULL) {
+        return NULL;
+    }
+    int found = PySequence_Contains(supported, method);
+    Py_DECREF(supported);
+    if (found < 0) {
+        return NULL;
+    }
+    if (!found) {
+        raise_http_error(self, 405);
+        return NULL;
+    }
+    return PyObject_CallMethod(method, "lower", NULL);
+}
+
+static int parse_body(HandlerObject *self, RequestObject *request)
+{
+    struct native_state *state = self->state;
+    if (!request_has_form(request->head) && request->slots[REQUEST_headers] == NULL) {
+        return 1;
+    }
+    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)request, NAME(state, _parse_body));
+    if (result != NULL) {
+        Py_DECREF(result);
+        return 1;
+    }
+    if (!PyErr_ExceptionMatches(BOUND(state, HTTPInputError))) {
+        return -1;
+    }
+    PyObject *cause = errors_take();
+    PyObject *message = PyUnicode_FromFormat("Invalid body: %S", cause);
+    PyObject *error = message ? PyObject_CallFunction(BOUND(state, HTTPError), "iO", 400, message) : NULL;
+    if (error != NULL) {
+        PyException_SetContext(error, Py_NewRef(cause));
+        PyException_SetCause(error, Py_NewRef(cause));
+        PyErr_SetObject(BOUND(state, HTTPError), error);
+    }
+    Py_XDECREF(message);
+    Py_XDECREF(error);
+    Py_DECREF(cause);
+    return -1;
+}
+
+/* decode_argument(value), in C for what is plain UTF-8. name is NULL for positional arguments. New reference or NULL. */
+static PyObject *decode_argument(HandlerObject *self, PyObject *value, PyObject *name, uint64_t mask)
+{
+    if (!(mask & HOOK(decode_argument))) {
+        if (value == Py_None) {
+            return Py_NewRef(value);
+        }
+        if (PyBytes_CheckExact(value)) {
+            PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), NULL);
+            if (text != NULL || !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+                return text;
+            }
+            PyErr_Clear();
+        }
+    }
+    PyObject *method = PyObject_GetAttr((PyObject *)self, NAME(self->state, decode_argument));
+    if (method == NULL) {
+        return NULL;
+    }
+    PyObject *kwargs = name ? Py_BuildValue("{s:O}", "name", name) : NULL;
+    PyObject *result = name && kwargs == NULL ? NULL : PyObject_VectorcallDict(method, &value, 1, kwargs);
+    Py_XDECREF(kwargs);
+    Py_DECREF(method);
+    return result;
+}
+
+static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, uint64_t mask)
+{
+    Py_ssize_t count = args ? PyTuple_GET_SIZE(args) : 0;
+    PyObject *list = PyList_New(count);
+    PyObject *dict = list ? PyDict_New() : NULL;
+    if (dict == NULL) {
+        Py_XDECREF(list);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *text = decode_argument(self, PyTuple_GET_ITEM(args, i), NULL, mask);
+        if (text == NULL) {
+            goto fail;
+        }
+        PyList_SET_ITEM(list, i, text);
+    }
+    if (kwargs != NULL) {
+        Py_ssize_t position = 0;
+        PyObject *name, *value;
+        while (PyDict_Next(kwargs, &position, &name, &value)) {
+            PyObject *text = decode_argument(self, value, name, mask);
+            int status = text ? PyDict_SetItem(dict, name, text) : -1;
+            Py_XDECREF(text);
+            if (status < 0) {
+                goto fail;
+            }
+        }
+    }
+    Py_XSETREF(self->path_args, list);
+    Py_XSETREF(self->path_kwargs, dict);
+    return 1;
+fail:
+    Py_DECREF(list);
+    Py_DECREF(dict);
+    return -1;
+}
+
+/* XSRF and the like: called only if there is something that they would look at. */
+static int check_origin(HandlerObject *self, RequestObject *request, ApplicationObject *application, uint64_t mask)
+{
+    struct native_state *state = self->state;
+    PyObject *hook = NAME(state, _cross_origin_protection);
+    bool has_hook = PyObject_HasAttr(BOUND(state, tornado_RequestHandler), hook);
+    if (!has_hook) {
+        /* Tornado before 6.6 has only the XSRF check, with the same exceptions. */
+        hook = NAME(state, check_xsrf_cookie);
+    }
+    if (!has_hook || !(mask & HOOK(_cross_origin_protection))) {
+        struct td_span method = td_head_method(request->head);
+        bool safe = td_span_is(method, "GET") || td_span_is(method, "HEAD") || td_span_is(method, "OPTIONS");
+        PyObject *xsrf = application_setting(application, NAME(state, xsrf_cookies));
+        PyObject *origin = has_hook ? application_setting(application, NAME(state, cross_origin_protection)) : NULL;
+        if (safe || ((xsrf == NULL || PyObject_IsTrue(xsrf) == 0) && (origin == NULL || PyObject_IsTrue(origin) == 0))) {
+            return 1;
+        }
+    }
+    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, hook);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 1;
+}
+
+static int call_prepare(HandlerObject *self, uint64_t mask)
+{
+    if (!(mask & HOOK(prepare))) {
+        return 1;
+    }
+    return check_result(self, PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, prepare)), STAGE_PREPARE);
+}
+
+#define SMALL_ARGS 8
+
+/* getattr(self, name)(*path_args, **path_kwargs) */
+static PyObject *call_method(HandlerObject *self, PyObject *name)
+{
+    Py_ssize_t count = self->path_args && PyList_CheckExact(self->path_args) ? PyList_GET_SIZE(self->path_args) : -1;
+    bool plain = count >= 0 && count <= SMALL_ARGS && self->path_kwargs && PyDict_CheckExact(self->path_kwargs) &&
+                 PyDict_GET_SIZE(self->path_kwargs) == 0;
+    if (plain) {
+        PyObject *stack[SMALL_ARGS + 1];
+        stack[0] = (PyObject *)self;
+        for (Py_ssize_t i = 0; i < count; i++) {
+            stack[i + 1] = Py_NewRef(PyList_GET_ITEM(self->path_args, i));
+        }
+        PyObject *result = PyObject_VectorcallMethod(name, stack, (size_t)(count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        for (Py_ssize_t i = 0; i < count; i++) {
+            Py_DECREF(stack[i + 1]);
+        }
+        return result;
+    }
+    PyObject *method = PyObject_GetAttr((PyObject *)self, name);
+    PyObject *args = method ? PySequence_Tuple(self->path_args) : NULL;
+    PyObject *result = args ? PyObject_Call(method, args, self->path_kwargs) : NULL;
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    return result;
+}
+
+static int auto_finish(HandlerObject *self)
+{
+    if (!self->auto_finish || self->finished) {
+        return 0;
+    }
+    PyObject *result;
+    if (handler_mask(self) & HOOK(finish)) {
+        result = PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, finish));
+    }
+    else {
+        result = handler_finish(self, NULL, false);
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int execute(HandlerObject *self, RequestObject *request, ApplicationObject *application, PyObject *args, PyObject *kwargs)
+{
+    uint64_t mask = handler_mask(self);
+    PyObject *name = method_name(self, request, mask);
+    int status = name ? parse_body(self, request) : -1;
+    if (status > 0) {
+        status = decode_path(self, args, kwargs, mask);
+    }
+    if (status > 0) {
+        status = check_origin(self, request, application, mask);
+    }
+    if (status > 0) {
+        status = call_prepare(self, mask);
+    }
+    if (status > 0 && self->finished) {
+        status = 0;
+    }
+    if (status > 0) {
+        status = check_result(self, call_method(self, name), STAGE_METHOD);
+    }
+    if (status > 0) {
+        status = auto_finish(self);
+    }
+    Py_XDECREF(name);
+    return status;
+}
+
+/* -- making the handler -- */
+
+/* debug mode: templates and static hashes are looked up anew for each request, as _HandlerDelegate.execute does. */
+static int reset_caches(struct native_state *state, ApplicationObject *application)
+{
+    if (application_setting(application, NAME(state, compiled_template_cache)) == NULL &&
+        application_setting(application, NAME(state, static_hash_cache)) == NULL) {
+        return 0;
+    }
+    PyObject *result = PyObject_CallOneArg(BOUND(state, reset_caches), (PyObject *)application);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static PyObject *make_handler(ServerConnectionObject *connection, ApplicationObject *application)
+{
+    PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)connection->request};
+    PyObject *handler_class = Py_NewRef(connection->handler_class);
+    PyObject *kwargs = Py_XNewRef(connection->handler_kwargs);
+    PyObject *handler =
+        PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
+    Py_DECREF(handler_class);
+    Py_XDECREF(kwargs);
+    return handler;
+}
+
+/* [t(request) for t in application.transforms] */
+static PyObject *make_transforms(ApplicationObject *application, RequestObject *request)
+{
+    PyObject *classes = application->transforms;
+    if (classes == NULL || (PyList_CheckExact(classes) && PyList_GET_SIZE(classes) == 0)) {
+        return PyList_New(0);
+    }
+    PyObject *list = PySequence_List(classes);
+    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+        PyObject *transform = PyObject_CallOneArg(PyList_GET_ITEM(list, i), (PyObject *)request);
+        if (transform == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SetItem(list, i, transform);
+    }
+    return list;
+}
+
+/* The general path: _execute as a coroutine in a task. */
+static int run_general(ServerConnectionObject *connection, PyObject *handler, PyObject *transforms)
+{
+    struct native_state *state = connection->state;
+    PyObject *result =
+        PyObject_CallFunctionObjArgs(BOUND(state, run_general), handler, transforms, connection->path_args ? connection->path_args : Py_None,
+                                     connection->path_kwargs ? connection->path_kwargs : Py_None, NULL);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* In the request's context. -1: an exception as headers_received or finish of Tornado's delegate would raise it. *leave: and it must
+ * leave the loop. */
+static int run(ServerConnectionObject *connection, ApplicationObject *application, bool *leave)
+{
+    struct native_state *state = connection->state;
+    RequestObject *request = (RequestObject *)Py_NewRef((PyObject *)connection->request);
+    PyObject *transforms = NULL;
+    PyObject *handler = NULL;
+    int status = reset_caches(state, application);
+    if (status == 0) {
+        handler = make_handler(connection, application);
+        transforms = handler ? make_transforms(application, request) : NULL;
+        status = transforms ? 0 : -1;
+    }
+    if (status == 0) {
+        bool native = PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute));
+        if (!native) {
+            status = run_general(connection, handler, transforms);
+        }
+        else {
+            HandlerObject *self = (HandlerObject *)handler;
+            PyObject *args = Py_XNewRef(connection->path_args);
+            PyObject *kwargs = Py_XNewRef(connection->path_kwargs);
+            Py_XSETREF(self->transforms, Py_NewRef(transforms));
+            if (execute(self, request, application, args, kwargs) < 0) {
+                status = handle_exception(self);
+                *leave = status < 0;
+            }
+            Py_XDECREF(args);
+            Py_XDECREF(kwargs);
+        }
+    }
+    Py_XDECREF(handler);
+    Py_XDECREF(transforms);
+    Py_DECREF(request);
+    return status;
+}
+
+int handler_run(ServerConnectionObject *connection)
+{
+    bool leave = false;
+    ApplicationObject *application = (ApplicationObject *)Py_NewRef((PyObject *)connection->application);
+    PyObject *context = PyContext_Copy(connection->server->context);
+    if (context == NULL || PyContext_Enter(context) < 0) {
+        Py_XDECREF(context);
+        Py_DECREF(application);
+        return conn_request_failed(connection);
+    }
+    int status = run(connection, application, &leave);
+    PyObject *exception = errors_take();
+    if (PyContext_Exit(context) < 0) {
+        PyErr_WriteUnraisable(context);
+    }
+    errors_give(exception);
+    Py_DECREF(context);
+    Py_DECREF(application);
+    if (status < 0 && !leave) {
+        status = conn_request_failed(connection);
+    }
+    return status;
+}

@@ -1,0 +1,234 @@
+/* See module.h: the module, its state, and bind(). */
+#include "module.h"
+
+#include "guard.h"
+
+#include "core/http_parse.h"
+
+static const char *const name_texts[] = {
+#define X(name) #name,
+    NATIVE_NAMES(X)
+#undef X
+};
+
+static const char *const text_texts[] = {
+#define X(name, text) text,
+    NATIVE_TEXTS(X)
+#undef X
+};
+
+static const char *const bound_names[] = {
+#define X(name) #name,
+    NATIVE_BOUND(X)
+#undef X
+};
+
+struct native_state *native_state_of(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030b0000
+    PyObject *module = PyType_GetModuleByDef(type, &native_module);
+#else
+    PyObject *module = _PyType_GetModuleByDef(type, &native_module);
+#endif
+    return module ? PyModule_GetState(module) : NULL;
+}
+
+int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type == NULL) {
+        return -1;
+    }
+    *slot = (PyTypeObject *)type;
+    return PyModule_AddType(module, (PyTypeObject *)type);
+}
+
+PyDoc_STRVAR(bind_doc,
+             "bind(**objects)\n--\n\nHand over the Python objects that the native code works with (tornadoc/_bind.py).");
+
+static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObject *kwargs)
+{
+    struct native_state *state = PyModule_GetState(module);
+    for (int i = 0; i < BOUND_COUNT; i++) {
+        PyObject *value = kwargs ? PyDict_GetItemString(kwargs, bound_names[i]) : NULL;
+        if (value == NULL) {
+            PyErr_Format(PyExc_TypeError, "bind() misses '%s'", bound_names[i]);
+            return NULL;
+        }
+        Py_XSETREF(state->bound[i], Py_NewRef(value));
+    }
+    if (PyDict_GET_SIZE(kwargs) != BOUND_COUNT) {
+        PyErr_SetString(PyExc_TypeError, "bind() got an object that it does not know");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(guard_doc, "guard(set, base, original, originals)\n--\n\nName the classes whose definitions the fast path expects: set is "
+                        "'handler', 'application', 'server' or 'exchange'.");
+
+static PyObject *native_guard(PyObject *module, PyObject *args)
+{
+    static const char *const sets[] = {"handler", "application", "server", "exchange"};
+    const char *name;
+    PyTypeObject *base, *original;
+    PyObject *originals;
+    if (!PyArg_ParseTuple(args, "sO!O!O!:guard", &name, &PyType_Type, &base, &PyType_Type, &original, &PyDict_Type, &originals)) {
+        return NULL;
+    }
+    for (int set = 0; set < GUARD_SET_COUNT; set++) {
+        if (strcmp(name, sets[set]) == 0) {
+            return guard_bind(PyModule_GetState(module), (enum guard_set)set, base, original, originals) < 0 ? NULL
+                                                                                                             : Py_NewRef(Py_None);
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "unknown guard set %s", name);
+    return NULL;
+}
+
+PyDoc_STRVAR(hooks_doc, "changed_hooks(set, cls)\n--\n\nThe names of the hooks that a class changes, as a list.");
+
+static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
+{
+    int set;
+    PyTypeObject *type;
+    if (!PyArg_ParseTuple(args, "iO!:changed_hooks", &set, &PyType_Type, &type)) {
+        return NULL;
+    }
+    if (set < 0 || set >= GUARD_SET_COUNT) {
+        PyErr_SetString(PyExc_ValueError, "unknown guard set");
+        return NULL;
+    }
+    struct native_state *state = PyModule_GetState(module);
+    uint64_t mask = guard_type_mask(state, (enum guard_set)set, type);
+    PyObject *names = PyList_New(0);
+    Py_ssize_t position = 0;
+    PyObject *name, *number;
+    while (names != NULL && PyDict_Next(state->guards[set].index, &position, &name, &number)) {
+        if ((mask >> PyLong_AsLong(number) & 1) && PyList_Append(names, name) < 0) {
+            Py_CLEAR(names);
+        }
+    }
+    return names;
+}
+
+PyDoc_STRVAR(routes_changed_doc, "routes_changed()\n--\n\nA rule, a matcher or a router was changed: compiled routes are made anew.");
+
+static PyObject *native_routes_changed(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    ((struct native_state *)PyModule_GetState(module))->route_epoch++;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef native_methods[] = {
+    {"bind", (PyCFunction)(void (*)(void))native_bind, METH_VARARGS | METH_KEYWORDS, bind_doc},
+    {"guard", native_guard, METH_VARARGS, guard_doc},
+    {"changed_hooks", native_changed_hooks, METH_VARARGS, hooks_doc},
+    {"routes_changed", native_routes_changed, METH_NOARGS, routes_changed_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int intern_all(PyObject **slots, const char *const *texts, int count)
+{
+    for (int i = 0; i < count; i++) {
+        slots[i] = PyUnicode_InternFromString(texts[i]);
+        if (slots[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int native_exec(PyObject *module)
+{
+    struct native_state *state = PyModule_GetState(module);
+    state->guards = PyMem_Calloc(GUARD_SET_COUNT, sizeof(*state->guards));
+    state->normal_names = PyDict_New();
+    if (state->guards == NULL || state->normal_names == NULL) {
+        return -1;
+    }
+    if (intern_all(state->names, name_texts, NAME_COUNT) < 0 || intern_all(state->texts, text_texts, TEXT_COUNT) < 0) {
+        return -1;
+    }
+    if (headers_setup_types(module, state) < 0 || request_setup_types(module, state) < 0 || exchange_setup_types(module, state) < 0 ||
+        server_connection_setup_types(module, state) < 0 || server_setup_types(module, state) < 0 ||
+        listener_setup_types(module, state) < 0 || engine_setup_types(module, state) < 0 || application_setup_types(module, state) < 0 ||
+        handler_setup_types(module, state) < 0) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "http_parser_version", td_http_parser_version()) < 0 ||
+                   PyModule_AddStringConstant(module, "__version__", TORNADOC_VERSION) < 0
+               ? -1
+               : 0;
+}
+
+static int native_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct native_state *state = PyModule_GetState(module);
+    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type,    &state->server_connection_type,
+                              &state->listener_type, &state->server_type,  &state->engine_type,      &state->application_type,
+                              &state->handler_type};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        Py_VISIT(*types[i]);
+    }
+    for (int i = 0; i < BOUND_COUNT; i++) {
+        Py_VISIT(state->bound[i]);
+    }
+    Py_VISIT(state->normal_names);
+    return state->guards ? guard_traverse(state, visit, arg) : 0;
+}
+
+static int native_clear(PyObject *module)
+{
+    struct native_state *state = PyModule_GetState(module);
+    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type,    &state->server_connection_type,
+                              &state->listener_type, &state->server_type,  &state->engine_type,      &state->application_type,
+                              &state->handler_type};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        Py_CLEAR(*types[i]);
+    }
+    for (int i = 0; i < BOUND_COUNT; i++) {
+        Py_CLEAR(state->bound[i]);
+    }
+    for (int i = 0; i < NAME_COUNT; i++) {
+        Py_CLEAR(state->names[i]);
+    }
+    for (int i = 0; i < TEXT_COUNT; i++) {
+        Py_CLEAR(state->texts[i]);
+    }
+    Py_CLEAR(state->normal_names);
+    if (state->guards != NULL) {
+        guard_clear(state);
+    }
+    return 0;
+}
+
+static void native_free(void *module)
+{
+    struct native_state *state = PyModule_GetState(module);
+    (void)native_clear(module);
+    PyMem_Free(state->guards);
+    state->guards = NULL;
+}
+
+static PyModuleDef_Slot native_slots[] = {
+    {Py_mod_exec, native_exec},
+    {0, NULL},
+};
+
+struct PyModuleDef native_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tornadoc._native",
+    .m_doc = "The native half of tornadoc.",
+    .m_size = sizeof(struct native_state),
+    .m_methods = native_methods,
+    .m_slots = native_slots,
+    .m_traverse = native_traverse,
+    .m_clear = native_clear,
+    .m_free = native_free,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    return PyModuleDef_Init(&native_module);
+}

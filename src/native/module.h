@@ -1,0 +1,59 @@
+/* The extension module: its state and what every type of it needs.
+ *
+ * There is no static mutable data: the state holds the types, the interned names, and the Python objects that tornadoc's Python
+ * half hands over with _native.bind(). Objects keep a pointer to it (borrowed: a type keeps its module alive). */
+#ifndef NATIVE_MODULE_H
+#define NATIVE_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "names.h"
+
+struct guard;
+
+struct native_state {
+    /* Types of this module (owned). */
+    PyTypeObject *headers_type;
+    PyTypeObject *request_type;
+    PyTypeObject *exchange_type;          /* one request and its answer: HTTP1Connection */
+    PyTypeObject *server_connection_type; /* one accepted socket: HTTP1ServerConnection */
+    PyTypeObject *listener_type;
+    PyTypeObject *server_type;
+    PyTypeObject *engine_type;
+    PyTypeObject *application_type;
+    PyTypeObject *handler_type;
+
+    PyObject *names[NAME_COUNT]; /* interned, owned; indexed by enum native_name */
+    PyObject *texts[TEXT_COUNT];  /* the same, by enum native_text */
+    PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
+    PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
+    unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
+    struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
+};
+
+extern struct PyModuleDef native_module;
+
+/* The state of the module that defines `type` or a base of it; NULL with TypeError when there is none. */
+struct native_state *native_state_of(PyTypeObject *type);
+
+#define NAME(state, name) ((state)->names[NAME_##name])
+#define TEXT(state, name) ((state)->texts[TEXT_##name])
+#define BOUND(state, name) ((state)->bound[BOUND_##name])
+
+/* Each types file ends in one of these: creates its types, stores them in the state and adds them to the module. 0 or -1. */
+int headers_setup_types(PyObject *module, struct native_state *state);
+int request_setup_types(PyObject *module, struct native_state *state);
+int exchange_setup_types(PyObject *module, struct native_state *state);
+int server_connection_setup_types(PyObject *module, struct native_state *state);
+int server_setup_types(PyObject *module, struct native_state *state);
+int listener_setup_types(PyObject *module, struct native_state *state);
+int engine_setup_types(PyObject *module, struct native_state *state);
+int application_setup_types(PyObject *module, struct native_state *state);
+int handler_setup_types(PyObject *module, struct native_state *state);
+
+/* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */
+int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot);
+
+#endif

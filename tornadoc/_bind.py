@@ -1,0 +1,108 @@
+"""Hands the Python objects that the native code works with to it, and names the classes that its fast path takes for granted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import types
+from typing import Any
+
+import tornado
+import tornado.escape
+import tornado.http1connection
+import tornado.httpserver
+import tornado.httputil
+import tornado.iostream
+import tornado.log
+import tornado.web
+
+from tornadoc import _native, _run, http1connection, httpserver, httputil, iostream, routing, web
+
+try:
+    from _sha1 import sha1
+except ImportError:
+    sha1 = hashlib.sha1
+
+
+def _originals(*classes: type) -> dict[str, Any]:
+    """What Tornado's classes define, without what somebody else has put there."""
+    definitions: dict[str, Any] = {}
+    for cls in reversed(classes):
+        module = __import__(cls.__module__, fromlist=["_"])
+        for name, value in vars(cls).items():
+            if not isinstance(value, types.FunctionType) or value.__code__.co_filename == module.__file__:
+                definitions[name] = value
+    return definitions
+
+
+def bind() -> None:
+    """Called once, when tornadoc is imported."""
+    _native.bind(
+        # tornadoc's classes, which native code makes objects of
+        HTTPHeaders=httputil.HTTPHeaders,
+        HTTPServerRequest=httputil.HTTPServerRequest,
+        HTTP1Connection=http1connection.NativeHTTP1Connection,
+        HTTP1ServerConnection=http1connection.NativeHTTP1ServerConnection,
+        # Tornado's
+        httputil=tornado.httputil,
+        tornado_HTTPHeaders=tornado.httputil.HTTPHeaders,
+        tornado_RequestHandler=tornado.web.RequestHandler,
+        HTTPError=tornado.web.HTTPError,
+        HTTPInputError=tornado.httputil.HTTPInputError,
+        HTTPOutputError=tornado.httputil.HTTPOutputError,
+        StreamClosedError=tornado.iostream.StreamClosedError,
+        RequestStartLine=tornado.httputil.RequestStartLine,
+        ResponseStartLine=tornado.httputil.ResponseStartLine,
+        gzip_delegate=tornado.http1connection._GzipMessageDelegate,
+        access_log=tornado.log.access_log,
+        app_log=tornado.log.app_log,
+        gen_log=tornado.log.gen_log,
+        escape=tornado.escape,
+        responses=tornado.httputil.responses,
+        server_version="TornadoServer/" + tornado.version,
+        # the standard library's
+        Future=asyncio.Future,
+        CancelledError=asyncio.CancelledError,
+        Logger=logging.Logger,
+        sha1=sha1,
+        # functions of this package
+        adopt=iostream.adopt,
+        compile_routes=routing.compile_routes,
+        default_route=routing.default_route,
+        hand_over=_run.hand_over,
+        make_context=_run.make_context,
+        make_stream=iostream.make_stream,
+        make_ui=_run.make_ui,
+        parse_query=_run.parse_query,
+        report_uncaught=_run.report_uncaught,
+        reset_caches=_run.reset_caches,
+        run_delegate=_run.run_delegate,
+        run_general=_run.run_general,
+        split_host=_run.split_host,
+        start_task=_run.start_task,
+    )
+    _native.guard(
+        "handler",
+        web.RequestHandler,
+        tornado.web.RequestHandler,
+        _originals(tornado.web.RequestHandler),
+    )
+    _native.guard(
+        "application",
+        web.Application,
+        tornado.web.Application,
+        _originals(*tornado.web.Application.__mro__[:-1]),
+    )
+    _native.guard(
+        "server",
+        httpserver.HTTPServer,
+        tornado.httpserver.HTTPServer,
+        _originals(*tornado.httpserver.HTTPServer.__mro__[:-1]),
+    )
+    _native.guard(
+        "exchange",
+        http1connection.NativeHTTP1Connection,
+        tornado.http1connection.HTTP1Connection,
+        _originals(tornado.http1connection.HTTP1Connection),
+    )

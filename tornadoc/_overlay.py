@@ -1,0 +1,55 @@
+"""install(): tornadoc's classes under Tornado's names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import tornado.httpserver
+import tornado.httputil
+import tornado.web
+import tornado.websocket
+
+from tornadoc import httpserver, httputil, web, websocket
+
+#: Tornado's classes and what takes their place.
+_REPLACEMENTS: dict[type, type] = {
+    tornado.httputil.HTTPHeaders: httputil.HTTPHeaders,
+    tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
+    tornado.httpserver.HTTPServer: httpserver.HTTPServer,
+    tornado.web.Application: web.Application,
+    tornado.web.RequestHandler: web.RequestHandler,
+    tornado.web.ErrorHandler: web.ErrorHandler,
+    tornado.web.RedirectHandler: web.RedirectHandler,
+    tornado.web.StaticFileHandler: web.StaticFileHandler,
+    tornado.web.FallbackHandler: web.FallbackHandler,
+    tornado.websocket.WebSocketHandler: websocket.WebSocketHandler,
+}
+
+#: Modules of Tornado that bind one of these names when they are imported.
+_BINDING = ("tornado.auth", "tornado.routing", "tornado.testing", "tornado.wsgi")
+
+
+def _tornado_modules() -> Iterator[ModuleType]:
+    for name, module in list(sys.modules.items()):
+        if module is not None and (name == "tornado" or name.startswith("tornado.")):
+            yield module
+
+
+def _rebind(mapping: dict[type, type]) -> None:
+    for module in _tornado_modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, type) and value in mapping:
+                setattr(module, name, mapping[value])
+
+
+def install() -> None:
+    for name in _BINDING:
+        importlib.import_module(name)
+    _rebind(_REPLACEMENTS)
+
+
+def uninstall() -> None:
+    _rebind({new: old for old, new in _REPLACEMENTS.items()})

@@ -1,0 +1,161 @@
+"""What the native request path leaves to Python: tasks for handlers that wait, and the calls into Tornado's cold code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import socket
+import sys
+import types
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import tornado.httputil
+import tornado.web
+from tornado import gen
+from tornado.concurrent import Future
+from tornado.escape import parse_qs_bytes
+from tornado.httpserver import _HTTPRequestContext
+from tornado.log import app_log
+from tornado.util import ObjectDict
+
+from tornadoc import _native
+
+if TYPE_CHECKING:
+    from tornadoc.web import RequestHandler
+
+STAGE_PREPARE, STAGE_METHOD = range(2)
+
+_EAGER = sys.version_info >= (3, 12)
+#: Tornado 6.6 turns a CancelledError that nobody asked the task for into an error page; earlier ones let it end the task.
+_CAUGHT: tuple[type[BaseException], ...] = (
+    (Exception, asyncio.CancelledError) if hasattr(asyncio.Task, "cancelling") else (Exception,)
+)
+
+
+def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int) -> None:
+    """Go on with a request in a task, from the awaitable that prepare() or the method gave."""
+    _spawn(_continue(handler, awaitable, stage)).add_done_callback(_retrieve)
+
+
+def run_general(handler: Any, transforms: list[Any], args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> None:
+    """Run Tornado's (or the application's) own _execute: the path of handlers that change it, and of foreign classes."""
+    future = gen.convert_yielded(handler._execute(transforms, *(args or ()), **(kwargs or {})))
+    future.add_done_callback(_retrieve)
+
+
+def _spawn(coroutine: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    if _EAGER and loop.get_task_factory() is None:
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg]
+    return loop.create_task(coroutine)
+
+
+def _retrieve(future: Future[None]) -> None:
+    if not future.cancelled():
+        future.result()
+
+
+async def _continue(handler: RequestHandler, awaitable: Awaitable[Any], stage: int) -> None:
+    """The rest of RequestHandler._execute."""
+    try:
+        await awaitable
+        if stage == STAGE_PREPARE:
+            if handler._finished:
+                return
+            assert handler.request.method is not None
+            method = getattr(handler, handler.request.method.lower())
+            result = method(*handler.path_args, **handler.path_kwargs)
+            if result is not None:
+                await result
+        if handler._auto_finish and not handler._finished:
+            handler.finish()
+    except _CAUGHT as e:
+        task = asyncio.current_task()
+        if isinstance(e, asyncio.CancelledError) and task is not None and task.cancelling():
+            if not handler._finished:
+                try:
+                    handler.send_error(500)
+                except Exception:
+                    app_log.error("Exception in exception handler", exc_info=True)
+            raise
+        try:
+            handler._handle_request_exception(e)
+        except Exception:
+            app_log.error("Exception in exception handler", exc_info=True)
+    finally:
+        # The traceback refers to this frame: nothing of the request may stay in it.
+        del awaitable
+
+
+def run_delegate(
+    awaitable: Awaitable[Any], connection: _native.HTTP1ServerConnection, context: contextvars.Context
+) -> Future[Any] | None:
+    """Have the connection read on when the result of a delegate's method is there. Returns the future if it is there already."""
+    future = context.run(gen.convert_yielded, awaitable)  # type: ignore[arg-type]
+    if future.done():
+        return future
+    future.add_done_callback(connection._resumed)
+    return None
+
+
+def report_uncaught(message: str, exception: BaseException | None) -> None:
+    """An exception of a callback, as asyncio reports it."""
+    context: dict[str, Any] = {"message": message}
+    if exception is not None:
+        context["exception"] = exception
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+def parse_query(query: str) -> dict[str, list[bytes]]:
+    """HTTPServerRequest.arguments of a query string; HTTPInputError if it has too many."""
+    try:
+        config = getattr(tornado.httputil, "_DEFAULT_PARSE_BODY_CONFIG", None)
+        urlencoded = getattr(config, "urlencoded", None)
+        if urlencoded is None:
+            return parse_qs_bytes(query, keep_blank_values=True)
+        return parse_qs_bytes(query, keep_blank_values=True, max_num_fields=urlencoded.max_arguments)
+    except Exception as e:
+        raise tornado.httputil.HTTPInputError(f"Invalid query string: {e}") from e
+
+
+def split_host(host: str) -> str:
+    """HTTPServerRequest.host_name."""
+    return tornado.httputil.split_host_and_port(host.lower())[0]
+
+
+def make_ui(handler: RequestHandler) -> ObjectDict:
+    """RequestHandler.ui: the application's UI methods and modules, bound to a handler."""
+    application = handler.application
+    ui = ObjectDict((name, handler._ui_method(method)) for name, method in application.ui_methods.items())
+    ui["_tt_modules"] = tornado.web._UIModuleNamespace(handler, application.ui_modules)
+    ui["modules"] = ui["_tt_modules"]
+    return ui
+
+
+def make_context(address: Any, family: int, server: Any) -> _HTTPRequestContext:
+    """The context of a connection. family 0 stands for a unix socket."""
+    peer = types.SimpleNamespace(socket=types.SimpleNamespace(family=family or socket.AF_UNIX))
+    return _HTTPRequestContext(
+        peer,  # type: ignore[arg-type]
+        address,
+        getattr(server, "protocol", None),
+        getattr(server, "trusted_downstream", None),
+    )
+
+
+def hand_over(server: Any, fd: int, address: Any) -> None:
+    """An accepted socket for a server whose connections are Tornado's own (TLS, overridden methods)."""
+    handle: Callable[[socket.socket, Any], object] = server._handle_connection
+    handle(socket.socket(fileno=fd), address)
+
+
+def reset_caches(application: Any) -> None:
+    """Forget templates and static hashes where the settings (debug) ask for it."""
+    settings = application.settings
+    if not settings.get("compiled_template_cache", True):
+        with tornado.web.RequestHandler._template_loader_lock:
+            for loader in tornado.web.RequestHandler._template_loaders.values():
+                loader.reset()
+    if not settings.get("static_hash_cache", True):
+        settings.get("static_handler_class", tornado.web.StaticFileHandler).reset()

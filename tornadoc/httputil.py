@@ -1,0 +1,46 @@
+"""`tornado.httputil` with a native `HTTPHeaders`.
+
+Everything else is Tornado's: its public names are re-exported, and any other attribute of this module is looked up there.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import tornado.httputil as _tornado
+from tornado.httputil import *  # noqa: F403
+from tornado.httputil import HTTPHeaders as _TornadoHTTPHeaders
+
+from tornadoc import _native
+
+if not typing.TYPE_CHECKING:  # a type checker would take any name for defined
+
+    def __getattr__(name: str) -> Any:
+        # Private names are not copied, so a program that wraps one in Tornado's module is seen here as well.
+        return getattr(_tornado, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *dir(_tornado)})
+
+
+class HTTPHeaders(_native.HTTPHeaders, _TornadoHTTPHeaders):
+    """Tornado's `HTTPHeaders`; the native type does the work."""
+
+    # What is left to Python is what only pickle and copy.deepcopy need. The state has the shape of Tornado's, so either class
+    # can load what the other wrote.
+
+    def __reduce_ex__(self, protocol: typing.SupportsIndex) -> str | tuple[Any, ...]:
+        # Protocols 0 and 1 would make the object without its native part.
+        return super().__reduce_ex__(max(protocol.__index__(), 2))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_as_list": self._as_list, "_combined_cache": self._combined_cache, **self.__dict__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest):
+    """Tornado's `HTTPServerRequest`. Of a natively served request, each attribute is made when it is looked at."""

@@ -1,0 +1,84 @@
+"""`tornado.iostream`, with the streams of natively served connections.
+
+The native connection does its own input and output. ``connection.stream`` is a stand-in that is made when somebody looks at it;
+``detach()`` turns it into an ordinary `IOStream`.
+"""
+
+from __future__ import annotations
+
+import socket
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import tornado.iostream as _tornado
+from tornado.concurrent import Future
+from tornado.iostream import *  # noqa: F403
+from tornado.iostream import BaseIOStream, IOStream
+
+if typing.TYPE_CHECKING:
+    from tornadoc import _native
+else:
+
+    def __getattr__(name: str) -> Any:
+        return getattr(_tornado, name)
+
+
+class ConnectionStream(IOStream):
+    """The stream of a connection that HTTP still owns: it can be written to, closed and looked at, but not read."""
+
+    def __init__(self, connection: _native.HTTP1ServerConnection, fd: int) -> None:
+        if fd >= 0:
+            super().__init__(socket.socket(fileno=fd))
+        else:
+            BaseIOStream.__init__(self)
+            self.socket = None  # type: ignore[assignment]
+            self._closed = True
+            self._write_buffer = None  # type: ignore[assignment]
+        self._connection = connection
+
+    def write(self, data: bytes | memoryview) -> Future[None]:
+        return self._connection._write(data)
+
+    def close(self, exc_info: Any = False) -> None:
+        self._connection._close()
+
+    def writing(self) -> bool:
+        return self._connection._pending() > 0
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        # The connection watches the socket.
+        self._close_callback = callback
+
+    def _start_read(self) -> Future[Any]:
+        raise AssertionError("Already reading")
+
+    def _closed_by_connection(self) -> None:
+        self._closed = True
+        if self.socket is not None:
+            self.close_fd()
+        self._signal_closed()
+
+
+def make_stream(connection: _native.HTTP1ServerConnection, fd: int) -> ConnectionStream:
+    """The stand-in for a connection's stream; fd is -1 once the connection is closed. It owns the descriptor from now on."""
+    return ConnectionStream(connection, fd)
+
+
+def adopt(
+    fd: int, stand_in: ConnectionStream | None, unread: bytes, unsent: bytes, max_buffer_size: int, chunk_size: int
+) -> IOStream:
+    """An IOStream for a socket that leaves HTTP, with the input that was not consumed and the output that was not sent."""
+    stream: IOStream
+    if stand_in is None:
+        stream = IOStream(socket.socket(fileno=fd), max_buffer_size=max_buffer_size, read_chunk_size=chunk_size)
+    else:
+        del stand_in._connection
+        stand_in.__class__ = IOStream  # type: ignore[assignment]
+        stream = stand_in
+        stream._close_callback = None
+    stream._read_buffer += unread
+    stream._read_buffer_size += len(unread)
+    if unsent:
+        stream.write(unsent)
+    return stream

@@ -1,0 +1,176 @@
+"""`tornado.routing`, and the compilation of an application's rules for the native router.
+
+Rules, matchers and routers stay Tornado's objects, in Tornado's lists, and may be changed at any time: the compiled form is made
+anew when a list holds other rules, or when an attribute of a rule, matcher or router was set. What is not of Tornado's own classes
+(custom matchers, routers and targets) is asked in Python, in its place among the others.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import typing
+from inspect import isclass
+from typing import TYPE_CHECKING, Any
+
+import tornado.routing as _tornado
+import tornado.web
+from tornado.routing import *  # noqa: F403
+from tornado.routing import AnyMatches, HostMatches, PathMatches, ReversibleRuleRouter, Rule, RuleRouter
+from tornado.web import _ApplicationRouter
+
+from tornadoc import _native
+
+if sys.version_info >= (3, 11):
+    from re import _constants as sre_constants  # type: ignore[attr-defined]
+    from re import _parser as sre_parse  # type: ignore[attr-defined]
+else:
+    import sre_constants
+    import sre_parse
+
+if TYPE_CHECKING:
+    from tornadoc.web import Application
+else:
+
+    def __getattr__(name: str) -> Any:
+        return getattr(_tornado, name)
+
+
+# A compiled rule is (kind, pattern, prefix, target kind, target, target_kwargs); src/native/application.c has the meanings.
+_ANY, _LITERAL, _PATH, _GROUPS, _NAMED, _HOST, _OPAQUE = range(7)
+_HANDLER, _ROUTER, _ASK = range(3)
+_CompiledRule = tuple[int, Any, bytes, int, Any, "dict[str, Any] | None"]
+
+
+def _watch(cls: type) -> None:
+    """Have the native router told when an attribute of a rule, matcher or router is set: it must not look at each per request."""
+    plain_set, plain_delete = cls.__setattr__, cls.__delattr__
+
+    def __setattr__(self: Any, name: str, value: Any) -> None:
+        _native.routes_changed()
+        plain_set(self, name, value)
+
+    def __delattr__(self: Any, name: str) -> None:
+        _native.routes_changed()
+        plain_delete(self, name)
+
+    cls.__setattr__ = __setattr__  # type: ignore[assignment, method-assign]
+    cls.__delattr__ = __delattr__  # type: ignore[assignment, method-assign]
+
+
+for _cls in (Rule, RuleRouter, HostMatches, PathMatches):
+    _watch(_cls)
+
+
+def literal_prefix(regex: re.Pattern[str]) -> tuple[str, bool]:
+    """The text that every match of a pattern starts with, and whether a match is just that text up to the end of the path."""
+    if regex.flags & ~re.UNICODE:
+        return "", False
+    text = []
+    parsed = list(sre_parse.parse(regex.pattern))
+    if parsed and parsed[0] == (sre_constants.AT, sre_constants.AT_BEGINNING):
+        del parsed[0]
+    for position, (code, value) in enumerate(parsed):
+        if code is sre_constants.LITERAL:
+            text.append(chr(value))
+        else:
+            # A request's path has no newline, so "$" is the end.
+            exact = code is sre_constants.AT and value is sre_constants.AT_END and position == len(parsed) - 1
+            return "".join(text), exact
+    return "".join(text), False
+
+
+def _compile_matcher(matcher: Any) -> tuple[int, Any, bytes]:
+    if type(matcher) is AnyMatches:
+        return _ANY, None, b""
+    if type(matcher) is HostMatches and isinstance(matcher.host_pattern, re.Pattern):
+        return _HOST, matcher.host_pattern, b""
+    if type(matcher) is PathMatches and isinstance(matcher.regex, re.Pattern) and isinstance(matcher.regex.pattern, str):
+        text, exact = literal_prefix(matcher.regex)
+        try:
+            prefix = text.encode("latin-1")
+        except UnicodeEncodeError:
+            # A request's path is latin-1: the pattern can't match, but that is for `re` to say.
+            prefix, exact = b"", False
+        if exact and not matcher.regex.groups:
+            return _LITERAL, prefix, b""
+        if not matcher.regex.groups:
+            return _PATH, matcher.regex, prefix
+        return (_NAMED if matcher.regex.groupindex else _GROUPS), matcher.regex, prefix
+    return _OPAQUE, None, b""
+
+
+class _Compiler:
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.lists: list[tuple[list[Rule], tuple[Rule, ...]]] = []
+        self.open: list[Any] = []
+
+    def router(self, router: Any) -> tuple[_CompiledRule, ...]:
+        self.lists.append((router.rules, tuple(router.rules)))
+        self.open.append(router)
+        try:
+            return tuple(self.rule(router, rule) for rule in router.rules)
+        finally:
+            self.open.pop()
+
+    def rule(self, router: Any, rule: Rule) -> _CompiledRule:
+        return (*_compile_matcher(rule.matcher), *self.target(router, rule))
+
+    def target(self, router: Any, rule: Rule) -> tuple[int, Any, dict[str, Any] | None]:
+        target = rule.target
+        if isclass(target) and issubclass(target, tornado.web.RequestHandler):
+            if type(router) is _ApplicationRouter and router.application is self.application:
+                return _HANDLER, accelerated(target), rule.target_kwargs or None
+        elif can_compile(target) and target not in self.open:
+            return _ROUTER, self.router(target), None
+        return _ASK, None, None
+
+
+def can_compile(router: Any) -> bool:
+    """Is it a router of Tornado's own classes, with its rules in a list and no method replaced on the object?"""
+    return (
+        type(router) in (RuleRouter, ReversibleRuleRouter, _ApplicationRouter)
+        and type(router.rules) is list
+        and not any(name in vars(router) for name in ("find_handler", "get_target_delegate", "start_request"))
+    )
+
+
+def compile_routes(application: Application) -> tuple[tuple[_CompiledRule, ...], tuple[Any, ...]]:
+    """The compiled rules of an application, and the lists that they were made from with what these held."""
+    compiler = _Compiler(application)
+    router = application.default_router
+    if not can_compile(router):
+        return ((_OPAQUE, None, b"", _ASK, None, None),), ()
+    return compiler.router(router), tuple(compiler.lists)
+
+
+def default_route(application: Application) -> tuple[type, dict[str, Any]]:
+    """The handler of a request that no rule matches."""
+    from tornadoc.web import ErrorHandler
+
+    handler_class = application.settings.get("default_handler_class")
+    if handler_class:
+        return accelerated(handler_class), application.settings.get("default_handler_args", {})
+    return ErrorHandler, {"status_code": 404}
+
+
+def accelerated(handler_class: type[tornado.web.RequestHandler]) -> type[tornado.web.RequestHandler]:
+    """A handler class with the native type between it and Tornado's RequestHandler: the class itself if it has it, else a
+    subclass of the same name, made once. The class itself, too, if Python finds no order for the bases."""
+    if issubclass(handler_class, _native.RequestHandler):
+        return handler_class
+    made = handler_class.__dict__.get("_tornadoc_accelerated")
+    if made is None:
+        from tornadoc.web import RequestHandler
+
+        def fill(namespace: dict[str, Any]) -> None:
+            namespace.update(__module__=handler_class.__module__, __qualname__=handler_class.__qualname__, __doc__=handler_class.__doc__)
+
+        try:
+            made = types.new_class(handler_class.__name__, (handler_class, RequestHandler), exec_body=fill)
+        except TypeError:
+            made = handler_class
+        handler_class._tornadoc_accelerated = made  # type: ignore[attr-defined]
+    return typing.cast("type[tornado.web.RequestHandler]", made)

@@ -1,0 +1,63 @@
+"""`tornado.web` with a native `RequestHandler` and `Application`.
+
+The native types stand ahead of Tornado's classes and do what every request needs; whatever else a handler or an application can
+do is found in Tornado's class behind them.
+"""
+
+from __future__ import annotations
+
+import socket
+import typing
+from typing import Any
+
+import tornado.netutil
+import tornado.web as _tornado
+from tornado.web import *  # noqa: F403
+
+from tornadoc import _native
+from tornadoc.httpserver import HTTPServer
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        return getattr(_tornado, name)
+
+
+class RequestHandler(_native.RequestHandler, _tornado.RequestHandler):
+    """Tornado's `RequestHandler`. Derive handlers from it and define `get`, `post` and so on."""
+
+
+class ErrorHandler(_tornado.ErrorHandler, RequestHandler):
+    """Tornado's `ErrorHandler`: an error response for every request."""
+
+
+class RedirectHandler(_tornado.RedirectHandler, RequestHandler):
+    """Tornado's `RedirectHandler`."""
+
+
+class StaticFileHandler(_tornado.StaticFileHandler, RequestHandler):
+    """Tornado's `StaticFileHandler`."""
+
+
+class FallbackHandler(_tornado.FallbackHandler, RequestHandler):
+    """Tornado's `FallbackHandler`."""
+
+
+class Application(_native.Application, _tornado.Application):
+    """Tornado's `Application`, whose rules are walked natively."""
+
+    def listen(
+        self,
+        port: int,
+        address: str | None = None,
+        *,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+        backlog: int = tornado.netutil._DEFAULT_BACKLOG,
+        flags: int | None = None,
+        reuse_port: bool = False,
+        **kwargs: Any,
+    ) -> HTTPServer:
+        """Start an `HTTPServer` for this application on a port; returns the server."""
+        server = HTTPServer(self, **kwargs)
+        server.listen(port, address=address, family=family, backlog=backlog, flags=flags, reuse_port=reuse_port)
+        return server
