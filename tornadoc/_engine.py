@@ -13,14 +13,16 @@ _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _native.Engine] =
 
 
 def current_engine() -> _native.Engine:
-    """The engine of `IOLoop.current()`, made and registered with its asyncio loop on the first call.
+    """The engine of `IOLoop.current()`, made and registered with it on the first call.
 
-    Any loop with ``add_reader`` serves: the standard library's, uvloop's, one that already runs.
+    Any asyncio loop with ``add_reader`` serves below it: the standard library's, uvloop's, one that already runs. The IOLoop
+    calls the engine's ``close`` if it is closed with ``all_fds=True``.
     """
-    loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+    io_loop = IOLoop.current()
+    loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]
     engine = _engines.get(loop)
     if engine is None:
         engine = _native.Engine()
-        loop.add_reader(engine.fileno(), engine.run)
+        io_loop.add_handler(engine, engine.run, io_loop.READ)
         _engines[loop] = engine
     return engine

@@ -12,7 +12,7 @@ import tornado.httputil
 import tornado.web
 import tornado.websocket
 
-from tornadoc import httpserver, httputil, web, websocket
+from tornadoc import httpserver, httputil, routing, web, websocket
 
 #: Tornado's classes and what takes their place.
 _REPLACEMENTS: dict[type, type] = {
@@ -20,6 +20,7 @@ _REPLACEMENTS: dict[type, type] = {
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
     tornado.web.Application: web.Application,
+    tornado.web._ApplicationRouter: routing.ApplicationRouter,
     tornado.web.RequestHandler: web.RequestHandler,
     tornado.web.ErrorHandler: web.ErrorHandler,
     tornado.web.RedirectHandler: web.RedirectHandler,

@@ -15,10 +15,10 @@ from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
 import tornado.routing as _tornado
-import tornado.web
 from tornado.routing import *  # noqa: F403
 from tornado.routing import AnyMatches, HostMatches, PathMatches, ReversibleRuleRouter, Rule, RuleRouter
-from tornado.web import _ApplicationRouter
+from tornado.web import RequestHandler as _TornadoRequestHandler
+from tornado.web import _ApplicationRouter as _TornadoApplicationRouter
 
 from tornadoc import _native
 
@@ -61,6 +61,18 @@ def _watch(cls: type) -> None:
 
 for _cls in (Rule, RuleRouter, HostMatches, PathMatches):
     _watch(_cls)
+
+
+class ApplicationRouter(_TornadoApplicationRouter):
+    """Tornado's router of an application, which knows handler classes also when they were defined before `tornadoc.install()`."""
+
+    def get_target_delegate(self, target: Any, request: Any, **target_params: Any) -> Any:
+        if isclass(target) and issubclass(target, _TornadoRequestHandler):
+            return self.application.get_handler_delegate(request, target, **target_params)
+        return super().get_target_delegate(target, request, **target_params)
+
+
+_APPLICATION_ROUTERS = (_TornadoApplicationRouter, ApplicationRouter)
 
 
 def literal_prefix(regex: re.Pattern[str]) -> tuple[str, bool]:
@@ -120,8 +132,8 @@ class _Compiler:
 
     def target(self, router: Any, rule: Rule) -> tuple[int, Any, dict[str, Any] | None]:
         target = rule.target
-        if isclass(target) and issubclass(target, tornado.web.RequestHandler):
-            if type(router) is _ApplicationRouter and router.application is self.application:
+        if isclass(target) and issubclass(target, _TornadoRequestHandler):
+            if type(router) in _APPLICATION_ROUTERS and router.application is self.application:
                 return _HANDLER, accelerated(target), rule.target_kwargs or None
         elif can_compile(target) and target not in self.open:
             return _ROUTER, self.router(target), None
@@ -131,7 +143,7 @@ class _Compiler:
 def can_compile(router: Any) -> bool:
     """Is it a router of Tornado's own classes, with its rules in a list and no method replaced on the object?"""
     return (
-        type(router) in (RuleRouter, ReversibleRuleRouter, _ApplicationRouter)
+        type(router) in (RuleRouter, ReversibleRuleRouter, *_APPLICATION_ROUTERS)
         and type(router.rules) is list
         and not any(name in vars(router) for name in ("find_handler", "get_target_delegate", "start_request"))
     )
@@ -156,7 +168,7 @@ def default_route(application: Application) -> tuple[type, dict[str, Any]]:
     return ErrorHandler, {"status_code": 404}
 
 
-def accelerated(handler_class: type[tornado.web.RequestHandler]) -> type[tornado.web.RequestHandler]:
+def accelerated(handler_class: type[_TornadoRequestHandler]) -> type[_TornadoRequestHandler]:
     """A handler class with the native type between it and Tornado's RequestHandler: the class itself if it has it, else a
     subclass of the same name, made once. The class itself, too, if Python finds no order for the bases."""
     if issubclass(handler_class, _native.RequestHandler):
@@ -173,4 +185,4 @@ def accelerated(handler_class: type[tornado.web.RequestHandler]) -> type[tornado
         except TypeError:
             made = handler_class
         handler_class._tornadoc_accelerated = made  # type: ignore[attr-defined]
-    return typing.cast("type[tornado.web.RequestHandler]", made)
+    return typing.cast("type[_TornadoRequestHandler]", made)

@@ -12,10 +12,12 @@ from typing import Any
 
 import tornado.netutil
 import tornado.web as _tornado
+from tornado.httputil import HTTPServerRequest
 from tornado.web import *  # noqa: F403
 
 from tornadoc import _native
 from tornadoc.httpserver import HTTPServer
+from tornadoc.routing import accelerated
 
 if not typing.TYPE_CHECKING:
 
@@ -45,6 +47,16 @@ class FallbackHandler(_tornado.FallbackHandler, RequestHandler):
 
 class Application(_native.Application, _tornado.Application):
     """Tornado's `Application`, whose rules are walked natively."""
+
+    def get_handler_delegate(
+        self,
+        request: HTTPServerRequest,
+        target_class: type[_tornado.RequestHandler],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """The delegate for a request outside of the fast path, as `Application.get_handler_delegate`."""
+        return super().get_handler_delegate(request, accelerated(target_class), *args, **kwargs)
 
     def listen(
         self,

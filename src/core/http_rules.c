@@ -170,14 +170,12 @@ enum td_status td_rules_keep_alive(const struct td_head *head, bool *keep_alive,
     bool has_length = td_head_find(head, "content-length") != NULL;
     const struct td_field *coding = td_head_find(head, "transfer-encoding");
     if (coding != NULL) {
-        /* RFC 9112 6.1: whoever sent this may be confused about the framing, so the connection ends with it. */
         if (!has_length && !field_is_word(head, "transfer-encoding", "chunked")) {
             return refuse(why, TD_FAULT_TRANSFER_ENCODING, sole_value(head, coding, "transfer-encoding"));
         }
-        return TD_OK;
     }
     struct td_span method = td_head_method(head);
-    if (has_length || td_span_is(method, "GET") || td_span_is(method, "HEAD")) {
+    if (has_length || coding != NULL || td_span_is(method, "GET") || td_span_is(method, "HEAD")) {
         *keep_alive = td_rules_wants_keep_alive(head);
     }
     return TD_OK;

@@ -13,7 +13,8 @@ enum td_framing { TD_FRAMING_NONE, TD_FRAMING_LENGTH, TD_FRAMING_CHUNKED };
 
 /* May the connection serve another request after this one (RFC 9112 9.3; HTTP1Connection._can_keep_alive)?
  * HTTP/1.1: unless a Connection option is "close" (any case, any line). HTTP/1.0 and other 1.x: only if the combined Connection
- * value is "keep-alive" (any case) and the request has a Content-Length or is GET or HEAD; never with Transfer-Encoding.
+ * value is "keep-alive" (any case) and the request has a Content-Length, is chunked, or is GET or HEAD. (RFC 9112 6.1 would close
+ * after a chunked HTTP/1.0 request; Tornado's own tests ask for the contrary.)
  * TD_BAD: a Transfer-Encoding other than chunked on a request that is not HTTP/1.1 (the check needs it). */
 TD_MUST_CHECK enum td_status td_rules_keep_alive(const struct td_head *head, bool *keep_alive, struct td_verdict *why);
 

@@ -178,7 +178,7 @@ static void note_head(ServerConnectionObject *self)
     const struct td_head *head = self->head;
     self->version_1_1 = head->version_minor == 1;
     self->head_method = td_span_is(td_head_method(head), "HEAD");
-    self->echo_keep_alive = head->version_minor == 0 && td_rules_wants_keep_alive(head) && td_head_find(head, "transfer-encoding") == NULL;
+    self->echo_keep_alive = head->version_minor == 0 && td_rules_wants_keep_alive(head);
     self->expects_continue = td_rules_expects_continue(head);
     self->max_body_size = self->server->max_body_size;
     self->body_timeout = self->server->body_timeout;
@@ -292,6 +292,10 @@ int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
     }
     if (framing == TD_FRAMING_LENGTH && headers != NULL && normalize_length(self, headers) < 0) {
         return -1;
+    }
+    if (framing == TD_FRAMING_LENGTH && length == 0) {
+        /* Complete without any input to wait for. */
+        framing = TD_FRAMING_NONE;
     }
     td_body_start(&self->body, framing, length, self->max_body_size);
     self->body_len = 0;

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "listener.h"
+
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -116,9 +118,10 @@ static int on_timer(void *owner, uint32_t events)
     return status;
 }
 
-PyDoc_STRVAR(engine_run_doc, "run()\n--\n\nHandle what is ready, without waiting. The loop calls this when fileno() is readable.");
+PyDoc_STRVAR(engine_run_doc, "run(*ignored)\n--\n\nHandle what is ready, without waiting. The loop calls this when fileno() is "
+                             "readable.");
 
-static PyObject *engine_run(EngineObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
     if (self->closed) {
         Py_RETURN_NONE;
@@ -156,6 +159,34 @@ static void close_descriptors(EngineObject *self)
     close(self->wake_fd);
     td_poller_destroy(&self->poller);
     td_timers_destroy(&self->timers);
+}
+
+PyDoc_STRVAR(engine_close_doc, "close()\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
+
+static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_INCREF(self);
+    for (uint32_t i = 0; !self->closed && i < self->poller.slot_count; i++) {
+        /* A copy: closing may free or reuse the slot. */
+        struct td_poll_slot slot = self->poller.slots[i];
+        if (slot.fn == listener_on_event) {
+            listener_close(slot.owner);
+        }
+        else if (slot.fn == conn_on_event) {
+            conn_close(slot.owner);
+        }
+    }
+    while (self->ready != NULL) {
+        struct server_connection *connection = self->ready;
+        self->ready = connection->next_ready;
+        connection->scheduled = false;
+        conn_notify_closed(connection);
+        Py_DECREF((PyObject *)connection);
+    }
+    self->ready_end = &self->ready;
+    close_descriptors(self);
+    Py_DECREF(self);
+    Py_RETURN_NONE;
 }
 
 static int setup(EngineObject *self)
@@ -231,7 +262,8 @@ static void engine_dealloc(EngineObject *self)
 }
 
 static PyMethodDef engine_methods[] = {
-    {"run", (PyCFunction)engine_run, METH_NOARGS, engine_run_doc},
+    {"run", (PyCFunction)(void (*)(void))engine_run, METH_FASTCALL, engine_run_doc},
+    {"close", (PyCFunction)engine_close, METH_NOARGS, engine_close_doc},
     {"fileno", (PyCFunction)engine_fileno, METH_NOARGS, engine_fileno_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -110,7 +110,7 @@ static int on_accept_error(ListenerObject *self, int error)
     return 0;
 }
 
-static int on_listener_event(void *owner, uint32_t Py_UNUSED(events))
+int listener_on_event(void *owner, uint32_t Py_UNUSED(events))
 {
     ListenerObject *self = owner;
     ServerObject *server = self->server;
@@ -156,6 +156,19 @@ static void listener_stop(ListenerObject *self)
     Py_CLEAR(self->server);
 }
 
+void listener_close(void *owner)
+{
+    ListenerObject *self = owner;
+    Py_INCREF(self);
+    listener_stop(self);
+    PyObject *result = self->socket ? PyObject_CallMethodNoArgs(self->socket, NAME(self->state, close)) : NULL;
+    if (result == NULL && PyErr_Occurred()) {
+        PyErr_WriteUnraisable(self->socket);
+    }
+    Py_XDECREF(result);
+    Py_DECREF(self);
+}
+
 static PyObject *listener_call(ListenerObject *self, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     listener_stop(self);
@@ -180,7 +193,7 @@ PyObject *listener_new(ServerObject *server, EngineObject *engine, PyObject *soc
     /* Accepted sockets inherit it: an answer in several writes never waits for an ACK, and no connection pays for the call. */
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    enum td_status added = td_poller_add(&engine->poller, fd, EPOLLIN, on_listener_event, self, &self->slot);
+    enum td_status added = td_poller_add(&engine->poller, fd, EPOLLIN, listener_on_event, self, &self->slot);
     if (added != TD_OK) {
         if (added == TD_NOMEM) {
             PyErr_NoMemory();

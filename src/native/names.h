@@ -8,7 +8,7 @@
     X(_closed_by_connection) X(_connections) X(_convert_header_value) X(_cross_origin_protection) X(_execute)                    \
     X(_handle_connection) X(_handle_request_exception) X(_log) X(_new_cookie) X(_parse_body) X(_should_not_send_content)         \
     X(_stream_request_body) X(_unapply_xheaders) X(add) X(add_header) X(application) X(body_timeout) X(check_etag_header)        \
-    X(check_xsrf_cookie) X(chunk_size) X(clear) X(clear_header) X(compiled_template_cache) X(compute_etag) X(conn_params)        \
+    X(check_xsrf_cookie) X(chunk_size) X(clear) X(clear_header) X(close) X(compiled_template_cache) X(compute_etag) X(conn_params)        \
     X(connection) X(cross_origin_protection) X(data_received) X(decode_argument) X(decompress) X(delete) X(disabled) X(done)     \
     X(exception) X(find_handler) X(finish) X(flush) X(get) X(get_handler_delegate) X(get_list) X(get_status)                     \
     X(handle_stream) X(head) X(header_timeout) X(headers_received) X(hexdigest) X(info) X(initialize) X(isEnabledFor)            \

@@ -65,8 +65,8 @@ static const struct {
     {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", false, false, TD_FAULT_NONE},
     {"GET / HTTP/1.9\r\nConnection: keep-alive\r\n\r\n", true, true, TD_FAULT_NONE},
     /* 10 */
-    {"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", false, true, TD_FAULT_NONE},
-    {"GET / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: Chunked\r\n\r\n", false, true, TD_FAULT_NONE},
+    {"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", true, true, TD_FAULT_NONE},
+    {"GET / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: Chunked\r\n\r\n", true, true, TD_FAULT_NONE},
     {"POST / HTTP/1.0\r\nContent-Length: 0\r\nTransfer-Encoding: x\r\n\r\n", false, false, TD_FAULT_NONE},
     {"POST / HTTP/1.0\r\nTransfer-Encoding: x\r\n\r\n", false, false, TD_FAULT_TRANSFER_ENCODING},
     {"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", false, false,

@@ -19,6 +19,9 @@ import tornadoc.httputil
 if not tornadoc.active:
     pytest.skip("without the native module there is only Tornado's class", allow_module_level=True)
 
+# What changed there: no line folding, and deleting a field that was never read works.
+like_6_6 = pytest.mark.skipif(tornado.version_info < (6, 6), reason="tornadoc's HTTPHeaders is that of Tornado 6.6")
+
 CLASSES = {"tornado": tornado.httputil.HTTPHeaders, "tornadoc": tornadoc.httputil.HTTPHeaders}
 
 
@@ -368,6 +371,7 @@ def test_get_list_is_live(headers_class):
     assert "none" not in headers
 
 
+@like_6_6
 def test_tornados_attributes_are_live(headers_class):
     headers = headers_class(a="1", b="2")
     headers.add("a", "3")
@@ -590,6 +594,7 @@ LINES = [
 ]
 
 
+@like_6_6
 @pytest.mark.parametrize("line", LINES, ids=ascii)
 @pytest.mark.parametrize("kwargs", [{}, {"_chars_are_bytes": False}], ids=["bytes", "text"])
 def test_parse_line_and_parse(line, kwargs):
@@ -826,6 +831,7 @@ def test_pickle(cls, protocol):
     assert loaded["c"] == "3,4" and headers["c"] == "3"
 
 
+@like_6_6
 def test_state_is_tornados():
     def state(cls):
         headers = cls(a="1", b="2")
@@ -1111,6 +1117,7 @@ def random_steps(seed):
         yield operation[0], name, value, operation[1]
 
 
+@like_6_6
 @pytest.mark.parametrize("block", range(10))
 def test_random_operations(block):
     for seed in range(block * 100, block * 100 + 100):

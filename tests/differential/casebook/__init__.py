@@ -1,0 +1,1 @@
+"""The cases, by subject. ``cases.py`` beside this package puts them together."""
