@@ -6,11 +6,14 @@ handlers meet as ``request.connection`` and delegates as ``server_conn`` are the
 
 from __future__ import annotations
 
+import logging
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import tornado.http1connection as _tornado
 from tornado.http1connection import *  # noqa: F403
+from tornado.log import app_log
 
 from tornadoc import _native
 
@@ -30,3 +33,21 @@ class NativeHTTP1ServerConnection(_native.HTTP1ServerConnection, _tornado.HTTP1S
     async def close(self) -> None:
         """Close the connection, as `HTTP1ServerConnection.close`."""
         self._close()
+
+
+# The native code logs through these. They stand in a module of this name because Tornado's formatter prints the module that logs.
+
+
+def log_message(method: Callable[..., None], message: str, args: tuple[Any, ...]) -> None:
+    """A record without an exception; method is one of a logger's."""
+    method(message, *args)
+
+
+def log_exception(logger: logging.Logger, message: str, exception: BaseException | None) -> None:
+    """An exception that a delegate or a handler let out."""
+    logger.error(message, exc_info=exception)
+
+
+def log_callback(callback: Callable[..., object], exception: BaseException | None) -> None:
+    """An exception of a close callback, as IOLoop logs it."""
+    app_log.error("Exception in callback %r", callback, exc_info=exception)

@@ -81,4 +81,6 @@ def adopt(
     stream._read_buffer_size += len(unread)
     if unsent:
         stream.write(unsent)
+    # Tornado's stream is known to its loop at this point, which keeps it alive for as long as it is open.
+    stream._add_io_state(stream.io_loop.READ)
     return stream

@@ -95,16 +95,14 @@ static void close_descriptor(ServerConnectionObject *self)
     self->fd = -1;
 }
 
-/* Ends the socket's part; the exchange keeps what it needs to tell who waits. */
+/* Ends the socket's part; the exchange keeps what it needs to tell who waits. The caller has a reference of its own. */
 static void close_socket(ServerConnectionObject *self)
 {
     self->waiting_answer = self->phase == CONN_ANSWER;
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
-    if (!self->engine->closed) {
-        td_poller_remove(&self->engine->poller, self->fd, self->slot);
-    }
+    engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
     close_descriptor(self);
     td_inbuf_clear(&self->in);
     td_outbuf_clear(&self->out);
@@ -115,8 +113,7 @@ static void close_socket(ServerConnectionObject *self)
 static void call_back(ServerConnectionObject *self, PyObject *object, PyObject *method)
 {
     PyObject *result = method ? PyObject_CallMethodNoArgs(object, method) : PyObject_CallNoArgs(object);
-    if (result == NULL && (method ? errors_log_uncaught(BOUND(self->state, app_log), "Uncaught exception")
-                                  : errors_report(self->state, "Exception in close callback")) < 0) {
+    if (result == NULL && errors_log_callback(self->state, object) < 0) {
         PyErr_WriteUnraisable(object);
     }
     Py_XDECREF(result);
@@ -144,7 +141,7 @@ void conn_notify_closed(ServerConnectionObject *self)
         call_back(self, callback, NULL);
     }
     if (delegate != NULL) {
-        call_back(self, delegate, NAME(state, on_connection_close));
+        conn_tell_delegate_object(self, delegate);
     }
     Py_XDECREF(handler);
     Py_XDECREF(callback);
@@ -249,9 +246,7 @@ PyObject *conn_detach(ServerConnectionObject *self)
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
-    if (!self->engine->closed) {
-        td_poller_remove(&self->engine->poller, self->fd, self->slot);
-    }
+    engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
     self->fd = -1;
     Py_CLEAR(self->stream);
     td_inbuf_clear(&self->in);
@@ -346,14 +341,7 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
         self->peer.any.sa_family = AF_UNSPEC;
         self->address = Py_NewRef(address);
     }
-    enum td_status added = td_poller_add(&engine->poller, fd, CONN_EVENTS, conn_on_event, self, &self->slot);
-    if (added != TD_OK) {
-        if (added == TD_NOMEM) {
-            PyErr_NoMemory();
-        }
-        else {
-            PyErr_SetFromErrno(PyExc_OSError);
-        }
+    if (engine_watch(engine, fd, CONN_EVENTS, conn_on_event, (PyObject *)self, &self->slot) < 0) {
         close(fd);
         Py_DECREF(self);
         return -1;

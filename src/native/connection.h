@@ -101,6 +101,7 @@ typedef struct server_connection {
     bool readable;       /* the kernel may have input */
     bool peer_ended;     /* an event said that the peer closed: there is an EOF to read */
     bool pumping;        /* conn_pump is on the stack */
+    bool watching;       /* in CONN_ANSWER: the loop went round once, so the client's leaving may be noticed */
     bool paused;         /* a delegate's future gates the next read */
     bool body_ended;     /* a delegate's last piece was read; finish() is still to be called */
     bool headers_pending;/* and it is the one of headers_received */
@@ -167,6 +168,8 @@ int conn_on_event(void *owner, uint32_t events);
 int conn_resumed(ServerConnectionObject *self, PyObject *future);
 /* Ends a streaming or general-path exchange that was answered before its body was read: the delegate hears of the close. */
 void conn_tell_delegate(ServerConnectionObject *self);
+/* delegate.on_connection_close() in the exchange's context; what it raises is logged. */
+void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate);
 /* The current exchange is over: gets ready for the next. */
 void conn_next_exchange(ServerConnectionObject *self);
 
@@ -177,6 +180,8 @@ void conn_flush(ServerConnectionObject *self);
 /* Decides the framing of the answer to the current request (HTTP1Connection.write_headers). length: -1 if there is no
  * Content-Length. */
 void conn_start_answer(ServerConnectionObject *self, int code, int64_t length);
+/* Would these body bytes pass the Content-Length? Then the connection is closed: -1 with HTTPOutputError; else 0. */
+int conn_check_chunk(ServerConnectionObject *self, PyObject *bytes);
 /* Appends body bytes in the answer's framing. 0, or -1 with HTTPOutputError (the connection is closed) or MemoryError. */
 int conn_put_chunk(ServerConnectionObject *self, PyObject *bytes);
 /* Ends the answer (HTTP1Connection.finish): checks the length, sends, and goes on or closes. 0 or -1 as above. */

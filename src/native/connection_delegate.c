@@ -297,15 +297,19 @@ int conn_delegate_body(ServerConnectionObject *self)
     return 1;
 }
 
-void conn_tell_delegate(ServerConnectionObject *self)
+void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate)
 {
-    if (!self->in_delegate || self->delegate == NULL) {
-        return;
-    }
-    self->in_delegate = false;
-    PyObject *result = call_in_context(self, self->delegate, NAME(self->state, on_connection_close), NULL, NULL);
-    if (result == NULL && errors_log_uncaught(BOUND(self->state, app_log), "Uncaught exception") < 0) {
-        PyErr_WriteUnraisable(self->delegate);
+    PyObject *result = call_in_context(self, delegate, NAME(self->state, on_connection_close), NULL, NULL);
+    if (result == NULL && errors_log_uncaught(self->state, BOUND(self->state, app_log), "Uncaught exception") < 0) {
+        PyErr_WriteUnraisable(delegate);
     }
     Py_XDECREF(result);
+}
+
+void conn_tell_delegate(ServerConnectionObject *self)
+{
+    if (self->in_delegate && self->delegate != NULL) {
+        self->in_delegate = false;
+        conn_tell_delegate_object(self, self->delegate);
+    }
 }

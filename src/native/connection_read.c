@@ -161,6 +161,7 @@ void conn_next_exchange(ServerConnectionObject *self)
     self->in_delegate = false;
     self->paused = false;
     self->body_ended = false;
+    self->watching = false;
     self->expected = -1;
 }
 
@@ -377,6 +378,8 @@ static int begin_request(ServerConnectionObject *self)
 
 int conn_request_failed(ServerConnectionObject *self)
 {
+    Py_CLEAR(self->handler);
+    Py_CLEAR(self->close_callback);
     if (PyErr_ExceptionMatches(BOUND(self->state, HTTPInputError))) {
         if (self->phase == CONN_CLOSED) {
             PyErr_Clear();
@@ -385,7 +388,7 @@ int conn_request_failed(ServerConnectionObject *self)
         conn_refuse_pending(self);
         return 0;
     }
-    if (errors_log_uncaught(BOUND(self->state, app_log), "Uncaught exception") < 0) {
+    if (errors_log_uncaught(self->state, BOUND(self->state, app_log), "Uncaught exception") < 0) {
         conn_close(self);
         return -1;
     }
@@ -523,8 +526,14 @@ static enum step read_body(ServerConnectionObject *self)
 /* While the answer is made, only the client's leaving is of interest; and it is seen behind unread input only later. */
 static enum step watch_peer(ServerConnectionObject *self)
 {
-    size_t count;
+    size_t count = 0;
     if (!self->readable || self->in.len > 0) {
+        return STEP_WAIT;
+    }
+    if (!self->watching) {
+        /* As with Tornado's close callback, a handler's task has its first step before the loop tells of an end of file. */
+        self->watching = true;
+        engine_schedule(self->engine, self);
         return STEP_WAIT;
     }
     enum td_status status = receive(self, &count);

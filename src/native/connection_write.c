@@ -116,18 +116,26 @@ static void release_object(void *owner)
     Py_DECREF((PyObject *)owner);
 }
 
+int conn_check_chunk(ServerConnectionObject *self, PyObject *bytes)
+{
+    if (self->expected < 0 || PyBytes_GET_SIZE(bytes) <= self->expected) {
+        return 0;
+    }
+    /* Close the connection before the client takes the surplus for the next answer. */
+    conn_flush(self);
+    conn_close_soon(self);
+    PyErr_SetString(BOUND(self->state, HTTPOutputError), "Tried to write more data than Content-Length");
+    return -1;
+}
+
 int conn_put_chunk(ServerConnectionObject *self, PyObject *bytes)
 {
     struct td_span chunk = convert_bytes_span(bytes);
+    if (conn_check_chunk(self, bytes) < 0) {
+        return -1;
+    }
     if (self->expected >= 0) {
         self->expected -= (int64_t)chunk.len;
-        if (self->expected < 0) {
-            /* Close the connection before the client takes the surplus for the next answer. */
-            conn_flush(self);
-            conn_close_soon(self);
-            PyErr_SetString(BOUND(self->state, HTTPOutputError), "Tried to write more data than Content-Length");
-            return -1;
-        }
     }
     if (chunk.len == 0 || self->phase == CONN_CLOSED) {
         return 0;

@@ -48,6 +48,33 @@ int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t dead
     return 0;
 }
 
+int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, PyObject *owner, uint32_t *slot)
+{
+    enum td_status status = engine->closed ? TD_SYS : td_poller_add(&engine->poller, fd, events, fn, owner, slot);
+    if (status == TD_OK) {
+        Py_INCREF(owner);
+        return 0;
+    }
+    if (engine->closed) {
+        PyErr_SetString(PyExc_RuntimeError, "the event loop is closed");
+    }
+    else if (status == TD_NOMEM) {
+        PyErr_NoMemory();
+    }
+    else {
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return -1;
+}
+
+void engine_unwatch(EngineObject *engine, int fd, PyObject *owner, uint32_t slot)
+{
+    if (!engine->closed) {
+        td_poller_remove(&engine->poller, fd, slot);
+    }
+    Py_DECREF(owner);
+}
+
 uint64_t engine_now(EngineObject *engine)
 {
     if (engine->now == 0) {
@@ -173,7 +200,9 @@ static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
             listener_close(slot.owner);
         }
         else if (slot.fn == conn_on_event) {
+            PyObject *connection = Py_NewRef((PyObject *)slot.owner);
             conn_close(slot.owner);
+            Py_DECREF(connection);
         }
     }
     while (self->ready != NULL) {
@@ -241,9 +270,19 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
+/* No clear: what is watched breaks the cycles when its own is called. */
 static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
+    for (uint32_t i = 0; i < self->poller.slot_count; i++) {
+        const struct td_poll_slot *slot = &self->poller.slots[i];
+        if (slot->fn == listener_on_event || slot->fn == conn_on_event) {
+            Py_VISIT((PyObject *)slot->owner);
+        }
+    }
+    for (struct server_connection *connection = self->ready; connection != NULL; connection = connection->next_ready) {
+        Py_VISIT((PyObject *)connection);
+    }
     return 0;
 }
 

@@ -33,6 +33,10 @@ typedef struct engine_object {
     PyObject *weakrefs;
 } EngineObject;
 
+/* Watches a descriptor for an object of this module and holds the object until engine_unwatch. 0, or -1 with an exception. */
+int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, PyObject *owner, uint32_t *slot);
+/* Stops watching and drops that reference: the caller has another one. */
+void engine_unwatch(EngineObject *engine, int fd, PyObject *owner, uint32_t slot);
 /* Sets a timer, keeping the kernel's one at the earliest deadline. 0, or -1 with MemoryError. */
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline);
 /* Has conn_resume called for the connection in this loop iteration or the next. Takes a reference until then. */

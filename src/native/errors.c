@@ -40,27 +40,35 @@ bool errors_is_exit(void)
     return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit);
 }
 
-int errors_log_uncaught(PyObject *logger, const char *message)
+/* function(*args), which logs an exception: what goes wrong there is reported and not raised. Steals args and exception. */
+static void call_logger(PyObject *function, PyObject *args, PyObject *exception)
+{
+    PyObject *result = args ? PyObject_Call(function, args, NULL) : NULL;
+    if (result == NULL) {
+        PyErr_WriteUnraisable(function);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(args);
+    Py_XDECREF(exception);
+}
+
+int errors_log_uncaught(struct native_state *state, PyObject *logger, const char *message)
 {
     if (errors_is_exit()) {
         return -1;
     }
     PyObject *exception = errors_take();
-    PyObject *error = PyObject_GetAttrString(logger, "error");
-    PyObject *args = Py_BuildValue("(s)", message);
-    PyObject *kwargs = Py_BuildValue("{s:O}", "exc_info", exception ? exception : Py_None);
-    PyObject *result = NULL;
-    if (error != NULL && args != NULL && kwargs != NULL) {
-        result = PyObject_Call(error, args, kwargs);
+    call_logger(BOUND(state, log_exception), Py_BuildValue("(OsO)", logger, message, exception ? exception : Py_None), exception);
+    return 0;
+}
+
+int errors_log_callback(struct native_state *state, PyObject *callback)
+{
+    if (errors_is_exit()) {
+        return -1;
     }
-    if (result == NULL) {
-        PyErr_WriteUnraisable(logger);
-    }
-    Py_XDECREF(error);
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(result);
-    Py_XDECREF(exception);
+    PyObject *exception = errors_take();
+    call_logger(BOUND(state, log_callback), Py_BuildValue("(OO)", callback, exception ? exception : Py_None), exception);
     return 0;
 }
 
@@ -85,27 +93,9 @@ int errors_report(struct native_state *state, const char *message)
 
 void errors_log(struct native_state *state, PyObject *logger, PyObject *method, const char *format, PyObject *args)
 {
-    PyObject *result = NULL;
     PyObject *function = args ? PyObject_GetAttr(logger, method) : NULL;
-    PyObject *text = function ? PyUnicode_FromString(format) : NULL;
-    PyObject *all = text ? PyTuple_New(PyTuple_GET_SIZE(args) + 1) : NULL;
-    if (all != NULL) {
-        PyTuple_SET_ITEM(all, 0, Py_NewRef(text));
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) {
-            PyTuple_SET_ITEM(all, i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
-        }
-        result = PyObject_Call(function, all, NULL);
-    }
-    if (result == NULL) {
-        /* Logging never decides what happens to a connection. */
-        PyErr_WriteUnraisable(logger);
-    }
-    Py_XDECREF(result);
-    Py_XDECREF(all);
-    Py_XDECREF(text);
+    call_logger(BOUND(state, log_message), function ? Py_BuildValue("(OsO)", function, format, args) : NULL, args);
     Py_XDECREF(function);
-    Py_XDECREF(args);
-    (void)state;
 }
 
 /* All values of a field, joined as Tornado joins them. */

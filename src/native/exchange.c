@@ -196,13 +196,12 @@ static int set_item(PyObject *headers, const char *name, const char *value)
 }
 
 /* The Content-Length that the headers declare: -1 without one, -2 with an exception. */
-static int64_t declared_length(struct native_state *state, PyObject *headers)
+static int64_t declared_length(PyObject *headers)
 {
     PyObject *name = PyUnicode_InternFromString("Content-Length");
     PyObject *value = NULL;
     int64_t length = -2;
     int found = name ? PySequence_Contains(headers, name) : -1;
-    (void)state;
     if (found == 0) {
         length = -1;
     }
@@ -229,13 +228,22 @@ static int64_t declared_length(struct native_state *state, PyObject *headers)
     return length;
 }
 
+/* For answers without a body, where the value means nothing: 0 if there is one, else as above. */
+static int64_t declared(PyObject *headers)
+{
+    PyObject *name = PyUnicode_InternFromString("Content-Length");
+    int found = name ? PySequence_Contains(headers, name) : -1;
+    Py_XDECREF(name);
+    return found < 0 ? -2 : found - 1;
+}
+
 int exchange_write_headers(ServerConnectionObject *connection, long code, PyObject *reason, PyObject *headers, PyObject *chunk)
 {
     struct native_state *state = connection->state;
     PyObject *pairs = NULL;
     PyObject *reason_bytes = NULL;
     int status = -1;
-    int64_t length = declared_length(state, headers);
+    int64_t length = connection->head_method || code == 304 ? declared(headers) : declared_length(headers);
     if (length == -2) {
         return -1;
     }
@@ -246,7 +254,7 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
         return -1;
     }
     struct td_span reason_span;
-    if (!convert_latin1_span(reason, &reason_span)) {
+    if (!PyUnicode_Check(reason) || !PyUnicode_IS_ASCII(reason) || !convert_latin1_span(reason, &reason_span)) {
         /* Tornado sends the start line as UTF-8. */
         reason_bytes = PyUnicode_Check(reason) ? PyUnicode_AsUTF8String(reason) : PyObject_Bytes(reason);
         if (reason_bytes == NULL) {
@@ -270,6 +278,9 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     }
     if (connection->phase == CONN_CLOSED) {
         status = 0;
+        goto done;
+    }
+    if (chunk != NULL && conn_check_chunk(connection, chunk) < 0) {
         goto done;
     }
     if (td_response_status_line(&connection->out, (int)code, reason_span) != TD_OK) {
@@ -533,6 +544,20 @@ static PyObject *get_response_start_line(ExchangeObject *self, void *Py_UNUSED(c
     return Py_NewRef(self->response_start_line ? self->response_start_line : Py_None);
 }
 
+static PyObject *get_disconnect(ExchangeObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(!is_current(self) || !self->connection->keep_alive);
+}
+
+static int set_disconnect(ExchangeObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    int truth = value ? PyObject_IsTrue(value) : 0;
+    if (truth >= 0 && is_current(self)) {
+        self->connection->keep_alive = !truth;
+    }
+    return truth < 0 ? -1 : 0;
+}
+
 static PyObject *get_flag(ExchangeObject *self, void *closure)
 {
     const ServerConnectionObject *connection = self->connection;
@@ -561,6 +586,7 @@ static PyGetSetDef exchange_getset[] = {
     {"_request_start_line", (getter)get_request_start_line, (setter)set_request_start_line, NULL, NULL},
     {"_request_headers", (getter)get_request_headers, (setter)set_request_headers, NULL, NULL},
     {"_response_start_line", (getter)get_response_start_line, NULL, NULL, NULL},
+    {"_disconnect_on_finish", (getter)get_disconnect, (setter)set_disconnect, "Will the connection be closed?", NULL},
     {"_write_finished", (getter)get_flag, NULL, NULL, "w"},
     {"_read_finished", (getter)get_flag, NULL, NULL, "r"},
     {"_chunking_output", (getter)get_flag, NULL, NULL, "c"},

@@ -256,6 +256,9 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
     if (connection->phase == CONN_CLOSED) {
         return 0;
     }
+    if (conn_check_chunk(connection, chunk) < 0) {
+        return -1;
+    }
     const char *date = td_date_text(&connection->engine->date, (time_t)self->date);
     char number[24];
     enum td_status status = td_response_status_line(out, (int)self->status_code, reason);
@@ -312,12 +315,18 @@ static int put_output(HandlerObject *self, ServerConnectionObject *connection)
     if (chunk == NULL) {
         return -1;
     }
-    if (connection->head_method && PyBytes_GET_SIZE(chunk) > 0) {
+    struct td_span method;
+    bool head_method = request_method_span((RequestObject *)self->request, &method) && td_span_is(method, "HEAD");
+    if (head_method && PyBytes_GET_SIZE(chunk) > 0) {
         Py_SETREF(chunk, PyBytes_FromStringAndSize(NULL, 0));
     }
     int status = -1;
+    if (chunk == NULL || PyErr_Occurred()) {
+        Py_XDECREF(chunk);
+        return -1;
+    }
     if (self->headers_written) {
-        status = connection->head_method ? 0 : conn_put_chunk(connection, chunk);
+        status = head_method ? 0 : conn_put_chunk(connection, chunk);
     }
     else {
         self->headers_written = true;
@@ -326,7 +335,8 @@ static int put_output(HandlerObject *self, ServerConnectionObject *connection)
         if (reason == NULL) {
             status = -1;
         }
-        else if (self->headers == NULL && convert_latin1_span(reason, &span) && memchr(span.data, '\n', span.len) == NULL &&
+        else if (self->headers == NULL && PyUnicode_Check(reason) && PyUnicode_IS_ASCII(reason) &&
+                 convert_latin1_span(reason, &span) && memchr(span.data, '\n', span.len) == NULL &&
                  memchr(span.data, '\r', span.len) == NULL) {
             status = put_default_head(self, connection, chunk);
         }
@@ -422,7 +432,10 @@ static int put_latin1_header(HandlerObject *self, PyObject *name, const char *te
 static int settle_etag(HandlerObject *self, ServerConnectionObject *connection)
 {
     struct native_state *state = self->state;
-    struct td_span method = td_head_method(connection->head);
+    struct td_span method;
+    if (!request_method_span((RequestObject *)self->request, &method)) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
     if (self->status_code != 200 || !(td_span_is(method, "GET") || td_span_is(method, "HEAD"))) {
         return 0;
     }
@@ -436,7 +449,9 @@ static int settle_etag(HandlerObject *self, ServerConnectionObject *connection)
     if (compute_etag(self, etag) < 0) {
         return -1;
     }
-    bool conditional = td_head_find(connection->head, "if-none-match") != NULL;
+    /* Once Python has looked at the request's headers, it may have changed them. */
+    bool conditional = td_head_find(connection->head, "if-none-match") != NULL ||
+                       ((RequestObject *)self->request)->slots[REQUEST_headers] != NULL;
     if (self->headers == NULL && !conditional) {
         memcpy(self->etag, etag, sizeof(etag));
         return 0;
@@ -554,12 +569,12 @@ static PyObject *finish_output(HandlerObject *self, ServerConnectionObject *conn
     else if (put_output(self, connection) < 0) {
         return NULL;
     }
-    if (conn_finish_answer(connection) < 0) {
-        Py_XDECREF(future);
-        return NULL;
-    }
     if (future == NULL) {
+        /* Before the answer ends, because that may close the connection. */
         future = want_future ? conn_write_future(connection) : Py_NewRef(Py_None);
+    }
+    if (future != NULL && conn_finish_answer(connection) < 0) {
+        Py_CLEAR(future);
     }
     return future;
 }

@@ -49,7 +49,7 @@ static int handle_exception(HandlerObject *self)
 {
     struct native_state *state = self->state;
     if (!PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(BOUND(state, CancelledError))) {
-        return errors_report(state, "Exception in request handler");
+        return errors_report(state, "Exception in callback");
     }
     PyObject *exception = errors_take();
     PyObject *previous = swap_handled(Py_NewRef(exception));
@@ -57,8 +57,8 @@ static int handle_exception(HandlerObject *self)
     int status = 0;
     if (result == NULL) {
         status = PyErr_ExceptionMatches(PyExc_Exception)
-                     ? errors_log_uncaught(BOUND(state, app_log), "Exception in exception handler")
-                     : errors_report(state, "Exception in request handler");
+                     ? errors_log_uncaught(state, BOUND(state, app_log), "Exception in exception handler")
+                     : errors_report(state, "Exception in callback");
     }
     Py_XDECREF(result);
     PyObject *pending = errors_take();
@@ -117,8 +117,17 @@ static int raise_http_error(HandlerObject *self, long code)
     return -1;
 }
 
+/* self.request.method.lower(). New reference or NULL. */
+static PyObject *current_method(HandlerObject *self)
+{
+    PyObject *method = PyObject_GetAttrString(self->request, "method");
+    PyObject *name = method ? PyObject_CallMethod(method, "lower", NULL) : NULL;
+    Py_XDECREF(method);
+    return name;
+}
+
 /* The name of the handler's method: request.method in lower case, if it is in SUPPORTED_METHODS. New reference or NULL. */
-static PyObject *method_name(HandlerObject *self, RequestObject *request, uint64_t mask)
+static PyObject *supported_method(HandlerObject *self, RequestObject *request, uint64_t mask)
 {
     struct native_state *state = self->state;
     if (!(mask & HOOK(SUPPORTED_METHODS)) && request->slots[REQUEST_method] == NULL) {
@@ -315,7 +324,7 @@ static int auto_finish(HandlerObject *self)
 static int execute(HandlerObject *self, RequestObject *request, ApplicationObject *application, PyObject *args, PyObject *kwargs)
 {
     uint64_t mask = handler_mask(self);
-    PyObject *name = method_name(self, request, mask);
+    PyObject *name = supported_method(self, request, mask);
     int status = name ? parse_body(self, request) : -1;
     if (status > 0) {
         status = decode_path(self, args, kwargs, mask);
@@ -328,6 +337,11 @@ static int execute(HandlerObject *self, RequestObject *request, ApplicationObjec
     }
     if (status > 0 && self->finished) {
         status = 0;
+    }
+    if (status > 0 && (self->request != (PyObject *)request || request->slots[REQUEST_method] != NULL)) {
+        /* prepare() may have changed the method. */
+        Py_SETREF(name, current_method(self));
+        status = name ? 1 : -1;
     }
     if (status > 0) {
         status = check_result(self, call_method(self, name), STAGE_METHOD);

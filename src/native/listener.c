@@ -149,11 +149,11 @@ static void listener_stop(ListenerObject *self)
     }
     self->engine = NULL;
     td_timers_remove(&engine->timers, &self->timer);
-    if (!engine->closed) {
-        td_poller_remove(&engine->poller, self->fd, self->slot);
-    }
+    ServerObject *server = self->server;
+    self->server = NULL;
+    engine_unwatch(engine, self->fd, (PyObject *)self, self->slot);
     Py_DECREF(engine);
-    Py_CLEAR(self->server);
+    Py_DECREF(server);
 }
 
 void listener_close(void *owner)
@@ -171,7 +171,9 @@ void listener_close(void *owner)
 
 static PyObject *listener_call(ListenerObject *self, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
+    Py_INCREF(self);
     listener_stop(self);
+    Py_DECREF(self);
     Py_RETURN_NONE;
 }
 
@@ -193,14 +195,7 @@ PyObject *listener_new(ServerObject *server, EngineObject *engine, PyObject *soc
     /* Accepted sockets inherit it: an answer in several writes never waits for an ACK, and no connection pays for the call. */
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    enum td_status added = td_poller_add(&engine->poller, fd, EPOLLIN, listener_on_event, self, &self->slot);
-    if (added != TD_OK) {
-        if (added == TD_NOMEM) {
-            PyErr_NoMemory();
-        }
-        else {
-            PyErr_SetFromErrno(PyExc_OSError);
-        }
+    if (engine_watch(engine, fd, EPOLLIN, listener_on_event, (PyObject *)self, &self->slot) < 0) {
         Py_DECREF(self);
         return NULL;
     }

@@ -42,7 +42,7 @@ enum native_text {
 #define NATIVE_BOUND(X)                                                                                                      \
     X(access_log) X(adopt) X(app_log) X(CancelledError) X(compile_routes) X(default_route) X(escape) X(Future) X(gen_log)        \
     X(gzip_delegate) X(hand_over) X(HTTP1Connection) X(HTTP1ServerConnection) X(HTTPError) X(HTTPHeaders) X(HTTPInputError)      \
-    X(HTTPOutputError) X(HTTPServerRequest) X(httputil) X(Logger) X(make_context) X(make_stream) X(make_ui) X(parse_query)       \
+    X(HTTPOutputError) X(HTTPServerRequest) X(httputil) X(Logger) X(log_callback) X(log_exception) X(log_message) X(make_context) X(make_stream) X(make_ui) X(parse_query)       \
     X(report_uncaught) X(RequestStartLine) X(reset_caches) X(responses) X(ResponseStartLine) X(run_delegate) X(run_general)      \
     X(server_version) X(sha1) X(split_host) X(start_task) X(StreamClosedError) X(tornado_HTTPHeaders)                            \
     X(tornado_RequestHandler)

@@ -90,6 +90,16 @@ bool request_path_span(RequestObject *self, struct td_span *path)
     return text != NULL && convert_latin1_span(text, path);
 }
 
+bool request_method_span(RequestObject *self, struct td_span *method)
+{
+    if (self->slots[REQUEST_method] == NULL && self->head != NULL) {
+        *method = td_head_method(self->head);
+        return true;
+    }
+    PyObject *text = request_slot(self, REQUEST_method);
+    return text != NULL && convert_latin1_span(text, method);
+}
+
 static struct td_span query_span(const struct td_head *head)
 {
     struct td_span target = td_head_target(head);

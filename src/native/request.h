@@ -41,6 +41,8 @@ bool request_is_live(RequestObject *self);
 /* The path as it was received, for routing. If Python has set another, that one: then held is a new reference that the caller
  * drops. False with an exception if it is no latin-1 str. */
 bool request_path_span(RequestObject *self, struct td_span *path);
+/* The method, likewise; false without an exception if Python has set something that is no latin-1 str. */
+bool request_method_span(RequestObject *self, struct td_span *method);
 /* RequestStartLine of a head. New reference; NULL with an exception. */
 PyObject *request_start_line(struct native_state *state, const struct td_head *head);
 /* As _parse_body needs it: does the Content-Type say that the body is a form (parse_body_arguments would look at it)? */
