@@ -21,6 +21,9 @@
 #include "core/inbuf.h"
 #include "core/outbuf.h"
 
+/* Pipelined answers are gathered up to this many bytes before they are sent in one call. */
+#define CONN_GATHER_MAX 65536
+
 enum conn_phase {
     CONN_HEAD,     /* between messages, or in a head */
     CONN_BODY,     /* in a request's body */
@@ -73,6 +76,7 @@ typedef struct server_connection {
     struct td_timer timer;
     uint64_t deadline;
     uint64_t linger_bytes;
+    uint32_t answer_run; /* engine->runs when the request was complete and input was waiting; 0: not yet */
     size_t turn_bytes;   /* received in this turn; a fast sender must not keep the loop to itself */
 
     /* The current exchange. */
@@ -101,7 +105,6 @@ typedef struct server_connection {
     bool readable;       /* the kernel may have input */
     bool peer_ended;     /* an event said that the peer closed: there is an EOF to read */
     bool pumping;        /* conn_pump is on the stack */
-    bool watching;       /* in CONN_ANSWER: the loop went round once, so the client's leaving may be noticed */
     bool paused;         /* a delegate's future gates the next read */
     bool body_ended;     /* a delegate's last piece was read; finish() is still to be called */
     bool headers_pending;/* and it is the one of headers_received */

@@ -161,7 +161,7 @@ void conn_next_exchange(ServerConnectionObject *self)
     self->in_delegate = false;
     self->paused = false;
     self->body_ended = false;
-    self->watching = false;
+    self->answer_run = 0;
     self->expected = -1;
 }
 
@@ -530,9 +530,9 @@ static enum step watch_peer(ServerConnectionObject *self)
     if (!self->readable || self->in.len > 0) {
         return STEP_WAIT;
     }
-    if (!self->watching) {
+    if (self->answer_run == 0 || self->answer_run == self->engine->runs) {
         /* As with Tornado's close callback, a handler's task has its first step before the loop tells of an end of file. */
-        self->watching = true;
+        self->answer_run = self->engine->runs;
         engine_schedule(self->engine, self);
         return STEP_WAIT;
     }
@@ -583,7 +583,7 @@ static enum step next_step(ServerConnectionObject *self)
     case CONN_ANSWER:
         return watch_peer(self);
     case CONN_ANSWERED:
-        if (self->out.size > 0) {
+        if (self->out.size > 0 && (self->out.size >= CONN_GATHER_MAX || self->in.len == 0)) {
             /* A client that does not read gets no further answers. */
             conn_flush(self);
             if (self->out.size > 0) {

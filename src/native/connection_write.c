@@ -11,9 +11,6 @@
 #include "core/http_response.h"
 #include "core/sockio.h"
 
-/* Pipelined answers are gathered up to this many bytes before they are sent in one call. */
-#define GATHER_MAX 65536
-
 static void resolve(ServerConnectionObject *self, PyObject *future)
 {
     struct native_state *state = self->state;
@@ -199,7 +196,7 @@ int conn_finish_answer(ServerConnectionObject *self)
         return 0;
     }
     /* More requests are here already: their answers leave with this one. */
-    if (!(self->pumping && self->in.len > 0 && self->read_finished && self->keep_alive) || self->out.size >= GATHER_MAX) {
+    if (!(self->pumping && self->in.len > 0 && self->read_finished && self->keep_alive) || self->out.size >= CONN_GATHER_MAX) {
         conn_flush(self);
     }
     if (self->phase == CONN_CLOSED) {

@@ -153,6 +153,7 @@ static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args)
     if (self->closed) {
         Py_RETURN_NONE;
     }
+    self->runs++;
     for (int round = 0; round < ENGINE_ROUNDS && !self->closed; round++) {
         if (td_poller_fetch(&self->poller) == 0) {
             break;

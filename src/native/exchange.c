@@ -94,6 +94,19 @@ static int raise_line_end(PyObject *name, PyObject *value)
     return -1;
 }
 
+/* The pending error of encoding a part becomes that of the whole line, which is what Tornado encodes. */
+static void raise_not_latin1(PyObject *name, PyObject *value)
+{
+    PyErr_Clear();
+    PyObject *line = PyUnicode_FromFormat("%S: %S", name, value);
+    PyObject *bytes = line ? PyUnicode_AsLatin1String(line) : NULL;
+    Py_XDECREF(bytes);
+    Py_XDECREF(line);
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "header is not latin-1");
+    }
+}
+
 /* Writes a line, or only checks it: a bad line must leave nothing behind. */
 static int head_line(ServerConnectionObject *connection, PyObject *name, PyObject *value, bool write)
 {
@@ -105,6 +118,9 @@ static int head_line(ServerConnectionObject *connection, PyObject *name, PyObjec
         if (!convert_latin1_span(objects[i], &spans[i])) {
             held[i] = latin1_bytes(objects[i]);
             if (held[i] == NULL) {
+                if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+                    raise_not_latin1(name, value);
+                }
                 goto done;
             }
             spans[i] = convert_bytes_span(held[i]);

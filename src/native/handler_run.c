@@ -49,7 +49,7 @@ static int handle_exception(HandlerObject *self)
 {
     struct native_state *state = self->state;
     if (!PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(BOUND(state, CancelledError))) {
-        return errors_report(state, "Exception in callback");
+        return errors_report(state, "Exception in callback RequestHandler._execute()");
     }
     PyObject *exception = errors_take();
     PyObject *previous = swap_handled(Py_NewRef(exception));
@@ -58,7 +58,7 @@ static int handle_exception(HandlerObject *self)
     if (result == NULL) {
         status = PyErr_ExceptionMatches(PyExc_Exception)
                      ? errors_log_uncaught(state, BOUND(state, app_log), "Exception in exception handler")
-                     : errors_report(state, "Exception in callback");
+                     : errors_report(state, "Exception in callback RequestHandler._execute()");
     }
     Py_XDECREF(result);
     PyObject *pending = errors_take();
