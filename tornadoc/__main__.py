@@ -29,7 +29,7 @@ def main() -> None:
     # autoreload must start the program again through this module.
     tornado.autoreload._autoreload_is_main = True
     tornado.autoreload._original_argv = list(sys.argv)
-    tornado.autoreload._original_spec = __spec__
+    tornado.autoreload._original_spec = __spec__  # type: ignore[assignment]
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path[0] = os.getcwd()

@@ -20,7 +20,7 @@ import tornado.web
 from tornadoc import _native, _run, http1connection, httpserver, httputil, iostream, routing, web
 
 try:
-    from _sha1 import sha1
+    from _sha1 import sha1  # type: ignore[import-not-found]
 except ImportError:
     sha1 = hashlib.sha1
 
@@ -59,7 +59,7 @@ def bind() -> None:
         app_log=tornado.log.app_log,
         gen_log=tornado.log.gen_log,
         escape=tornado.escape,
-        responses=tornado.httputil.responses,
+        responses=tornado.httputil.responses,  # type: ignore[attr-defined]
         server_version="TornadoServer/" + tornado.version,
         # the standard library's
         Future=asyncio.Future,

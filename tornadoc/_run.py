@@ -92,7 +92,7 @@ def run_delegate(
     awaitable: Awaitable[Any], connection: _native.HTTP1ServerConnection, context: contextvars.Context
 ) -> Future[Any] | None:
     """Have the connection read on when the result of a delegate's method is there. Returns the future if it is there already."""
-    future = context.run(gen.convert_yielded, awaitable)  # type: ignore[arg-type]
+    future = context.run(gen.convert_yielded, awaitable)
     if future.done():
         return future
     future.add_done_callback(connection._resumed)

@@ -23,11 +23,14 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-class NativeHTTP1Connection(_native.HTTP1Connection, _tornado.HTTP1Connection):
+# The ignored errors: attributes that Tornado's class assigns are read-only here.
+class NativeHTTP1Connection(_native.HTTP1Connection, _tornado.HTTP1Connection):  # type: ignore[misc, override]
     """One request and its answer, on a connection that is served natively. Made by the native code."""
 
 
-class NativeHTTP1ServerConnection(_native.HTTP1ServerConnection, _tornado.HTTP1ServerConnection):
+class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
+    _native.HTTP1ServerConnection, _tornado.HTTP1ServerConnection
+):
     """A connection that is served natively. Made by the native code when it accepts."""
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-class HTTPServer(_native.HTTPServer, _tornado.HTTPServer):
+class HTTPServer(_native.HTTPServer, _tornado.HTTPServer):  # type: ignore[no-redef]
     """Tornado's `HTTPServer`, whose plain-text connections are accepted and served natively.
 
     TLS, and subclasses or objects that override ``handle_stream`` or ``_handle_connection``, are served by Tornado's own code.
@@ -35,4 +35,4 @@ class HTTPServer(_native.HTTPServer, _tornado.HTTPServer):
 
 
 #: The name of Tornado 3 and earlier.
-HTTPRequest = HTTPServerRequest
+HTTPRequest = HTTPServerRequest  # type: ignore[misc]

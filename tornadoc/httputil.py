@@ -24,7 +24,7 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for defined
         return sorted({*globals(), *dir(_tornado)})
 
 
-class HTTPHeaders(_native.HTTPHeaders, _TornadoHTTPHeaders):
+class HTTPHeaders(_native.HTTPHeaders, _TornadoHTTPHeaders):  # type: ignore[no-redef]
     """Tornado's `HTTPHeaders`; the native type does the work."""
 
     # What is left to Python is what only pickle and copy.deepcopy need. The state has the shape of Tornado's, so either class
@@ -42,5 +42,5 @@ class HTTPHeaders(_native.HTTPHeaders, _TornadoHTTPHeaders):
             setattr(self, name, value)
 
 
-class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest):
+class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest):  # type: ignore[no-redef, misc]
     """Tornado's `HTTPServerRequest`. Of a natively served request, each attribute is made when it is looked at."""

@@ -43,7 +43,7 @@ _HANDLER, _ROUTER, _ASK = range(3)
 _CompiledRule = tuple[int, Any, bytes, int, Any, "dict[str, Any] | None"]
 
 
-def _watch(cls: type) -> None:
+def _watch(cls: Any) -> None:
     """Have the native router told when an attribute of a rule, matcher or router is set: it must not look at each per request."""
     plain_set, plain_delete = cls.__setattr__, cls.__delattr__
 
@@ -55,8 +55,8 @@ def _watch(cls: type) -> None:
         _native.routes_changed()
         plain_delete(self, name)
 
-    cls.__setattr__ = __setattr__  # type: ignore[assignment, method-assign]
-    cls.__delattr__ = __delattr__  # type: ignore[assignment, method-assign]
+    cls.__setattr__ = __setattr__
+    cls.__delattr__ = __delattr__
 
 
 for _cls in (Rule, RuleRouter, HostMatches, PathMatches):

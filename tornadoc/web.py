@@ -25,27 +25,27 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-class RequestHandler(_native.RequestHandler, _tornado.RequestHandler):
+class RequestHandler(_native.RequestHandler, _tornado.RequestHandler):  # type: ignore[no-redef]
     """Tornado's `RequestHandler`. Derive handlers from it and define `get`, `post` and so on."""
 
 
-class ErrorHandler(_tornado.ErrorHandler, RequestHandler):
+class ErrorHandler(_tornado.ErrorHandler, RequestHandler):  # type: ignore[no-redef]
     """Tornado's `ErrorHandler`: an error response for every request."""
 
 
-class RedirectHandler(_tornado.RedirectHandler, RequestHandler):
+class RedirectHandler(_tornado.RedirectHandler, RequestHandler):  # type: ignore[no-redef]
     """Tornado's `RedirectHandler`."""
 
 
-class StaticFileHandler(_tornado.StaticFileHandler, RequestHandler):
+class StaticFileHandler(_tornado.StaticFileHandler, RequestHandler):  # type: ignore[no-redef]
     """Tornado's `StaticFileHandler`."""
 
 
-class FallbackHandler(_tornado.FallbackHandler, RequestHandler):
+class FallbackHandler(_tornado.FallbackHandler, RequestHandler):  # type: ignore[no-redef]
     """Tornado's `FallbackHandler`."""
 
 
-class Application(_native.Application, _tornado.Application):
+class Application(_native.Application, _tornado.Application):  # type: ignore[no-redef]
     """Tornado's `Application`, whose rules are walked natively."""
 
     def get_handler_delegate(

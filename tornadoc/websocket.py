@@ -16,5 +16,5 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-class WebSocketHandler(_tornado.WebSocketHandler, RequestHandler):
+class WebSocketHandler(_tornado.WebSocketHandler, RequestHandler):  # type: ignore[no-redef]
     """Tornado's `WebSocketHandler`."""

@@ -621,8 +621,12 @@ int conn_pump(ServerConnectionObject *self)
     if (self->phase == CONN_CLOSED) {
         conn_notify_closed(self);
     }
-    else if (self->out.size > 0 && self->phase == CONN_ANSWERED) {
+    else if (self->out.size > 0) {
+        /* Answers that were gathered for the sake of pipelined requests that did not come (yet). */
         conn_flush(self);
+        if (self->phase == CONN_CLOSED) {
+            conn_notify_closed(self);
+        }
     }
     Py_DECREF(self);
     return step == STEP_EXIT ? -1 : 0;

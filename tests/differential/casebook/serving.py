@@ -134,8 +134,14 @@ for name, data in {"get": PLAIN, "post": post("/dump", b"abc"), "slow": get("/sl
         ("thaw",),
         modes="w",
         logs="ignored" if name == "slow" else "ordered",
+        # Tornado sees the end of the stream before the handler of a lone request has run, and loses the request without a word.
+        **(dict(row="request before the end", expect=status(200, closed=True)) if name == "get" else {}),
     )
     add("eof_after_" + name, data, ("settle",), ("eof",))
+# What follows a request in the same packet must not hold its answer back.
+for name, rest in {"crlf": b"\r\n", "half": PLAIN[:20], "waiting": get("/wait-for-close")}.items():
+    add("answered_before_" + name, ("settle",), ("freeze",), PLAIN + rest, ("thaw",), ("expect", b"plain"), ("close",), modes="w")
+    add("answered_all_before_" + name, ("settle",), ("freeze",), PLAIN * 3 + rest, ("thaw",), ("expect", b"plain"), ("close",), modes="w")
 add("eof_while_slow", get("/wait-for-close"), ("settle",), ("eof",))
 add("close_while_waiting", get("/wait-for-close"), ("settle",), ("close",), ("settle",))
 add("close_while_waiting_post", post("/wait-for-close", b"abc"), ("settle",), ("close",), ("settle",))
