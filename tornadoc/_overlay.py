@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+import tornado
 import tornado.httpserver
 import tornado.httputil
 import tornado.web
@@ -16,7 +17,6 @@ from tornadoc import httpserver, httputil, routing, web, websocket
 
 #: Tornado's classes and what takes their place.
 _REPLACEMENTS: dict[type, type] = {
-    tornado.httputil.HTTPHeaders: httputil.HTTPHeaders,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
     tornado.web.Application: web.Application,
@@ -28,6 +28,10 @@ _REPLACEMENTS: dict[type, type] = {
     tornado.web.FallbackHandler: web.FallbackHandler,
     tornado.websocket.WebSocketHandler: websocket.WebSocketHandler,
 }
+
+if tornado.version_info >= (6, 6):
+    # Earlier ones accept folded lines, which their HTTP client may rely on.
+    _REPLACEMENTS[tornado.httputil.HTTPHeaders] = httputil.HTTPHeaders
 
 #: Modules of Tornado that bind one of these names when they are imported.
 _BINDING = ("tornado.auth", "tornado.routing", "tornado.testing", "tornado.wsgi")

@@ -6,6 +6,7 @@ handlers meet as ``request.connection`` and delegates as ``server_conn`` are the
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import typing
 from collections.abc import Callable
@@ -34,8 +35,10 @@ class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
     """A connection that is served natively. Made by the native code when it accepts."""
 
     async def close(self) -> None:
-        """Close the connection, as `HTTP1ServerConnection.close`."""
+        """Close the connection, and wait until its serving has ended, as `HTTP1ServerConnection.close`."""
         self._close()
+        while not self._ended():
+            await asyncio.sleep(0)
 
 
 # The native code logs through these. They stand in a module of this name because Tornado's formatter prints the module that logs.

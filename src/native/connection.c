@@ -442,6 +442,11 @@ static PyObject *method_close(ServerConnectionObject *self, PyObject *Py_UNUSED(
     Py_RETURN_NONE;
 }
 
+static PyObject *method_ended(ServerConnectionObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->phase == CONN_CLOSED && !self->notify_closed);
+}
+
 static PyObject *method_closed(ServerConnectionObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->phase == CONN_CLOSED);
@@ -479,6 +484,7 @@ static PyObject *method_resumed(ServerConnectionObject *self, PyObject *future)
 static PyMethodDef server_connection_methods[] = {
     {"_resumed", (PyCFunction)method_resumed, METH_O, "_resumed(future)\n--\n\nThe delegate's future is done: read on."},
     {"_close", (PyCFunction)method_close, METH_NOARGS, "_close()\n--\n\nClose the socket at once."},
+    {"_ended", (PyCFunction)method_ended, METH_NOARGS, "_ended()\n--\n\nIs it closed, and has everybody been told?"},
     {"_closed", (PyCFunction)method_closed, METH_NOARGS, "_closed()\n--\n\nIs the socket closed or detached?"},
     {"_write", (PyCFunction)method_write, METH_O, "_write(data)\n--\n\nSend raw bytes; a Future for when the kernel has them."},
     {"_pending", (PyCFunction)method_pending, METH_NOARGS, "_pending()\n--\n\nHow many bytes wait to be sent."},
