@@ -1,8 +1,8 @@
 """`tornado.routing`, and the compilation of an application's rules for the native router.
 
 Rules, matchers and routers stay Tornado's objects, in Tornado's lists, and may be changed at any time: the compiled form is made
-anew when a list holds other rules, or when an attribute of a rule, matcher or router was set. What is not of Tornado's own classes
-(custom matchers, routers and targets) is asked in Python, in its place among the others.
+anew when a list holds other rules, or when an attribute of a rule, matcher or router was set. What is not of Tornado's own
+classes (custom matchers, routers and targets) is asked in Python, in its place among the others.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def accelerated(handler_class: type[_TornadoRequestHandler]) -> type[_TornadoReq
         from tornadoc.web import RequestHandler
 
         def fill(namespace: dict[str, Any]) -> None:
-            namespace.update(__module__=handler_class.__module__, __qualname__=handler_class.__qualname__, __doc__=handler_class.__doc__)
+            namespace.update({name: getattr(handler_class, name) for name in ("__module__", "__qualname__", "__doc__")})
 
         try:
             made = types.new_class(handler_class.__name__, (handler_class, RequestHandler), exec_body=fill)

@@ -9,9 +9,9 @@
 #include "status.h"
 #include "verdict.h"
 
-#define TD_MAX_CHUNK_EXTENSIONS 16384 /* bytes of chunk extensions in one message (HTTP_RULES 19) */
-#define TD_MAX_TRAILERS         16384 /* bytes of trailer lines in one message (HTTP_RULES 24) */
-#define TD_MAX_CHUNK_DIGITS     62    /* digits of one chunk size, leading zeros included */
+#define TD_MAX_CHUNK_EXTENSIONS 16384 /* bytes of chunk extensions in one message */
+#define TD_MAX_TRAILERS 16384         /* bytes of trailer lines in one message */
+#define TD_MAX_CHUNK_DIGITS 62        /* digits of one chunk size, leading zeros included */
 
 /* The state of one body. Private to http_body.c but for its size; no pointers, nothing to free. */
 struct td_body {

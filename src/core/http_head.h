@@ -10,7 +10,7 @@
 
 #include "span.h"
 
-#define TD_MAX_FIELDS 1000 /* header lines in one head (HTTP_RULES 49) */
+#define TD_MAX_FIELDS 1000 /* header lines in one head */
 
 struct td_field {
     uint32_t name; /* offset into text */

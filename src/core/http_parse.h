@@ -6,7 +6,7 @@
 #include "status.h"
 #include "verdict.h"
 
-#define TD_MAX_LEADING_LINES 8 /* empty lines skipped before a request line (HTTP_RULES 43) */
+#define TD_MAX_LEADING_LINES 8 /* empty lines skipped before a request line */
 
 /* Where a search for the end of a header block stopped; zero it for each new message. */
 struct td_head_scan {
@@ -26,7 +26,7 @@ struct td_head_scan {
  * Follows HTTP1Connection._parse_headers, HTTPHeaders.parse_line and parse_request_start_line: any token as the method; any
  * bytes above SP but DEL as the target; HTTP/d.d with d.d of 1.x; lines end in CRLF or LF; a name is a token; a value holds
  * TAB, SP and anything above it but DEL, 0x80 to 0xff included. Stricter in one thing: a bare CR before or behind the request
- * line is a REQUEST_LINE fault (RFC 9112 2.2; HTTP_RULES 28). */
+ * line is a REQUEST_LINE fault (RFC 9112 2.2). */
 TD_MUST_CHECK enum td_status td_http_parse_head(const char *data, size_t len, size_t max_header_size, struct td_head_scan *scan,
                                                 size_t *consumed, struct td_head **head, struct td_verdict *why);
 

@@ -6,7 +6,7 @@
 #include "status.h"
 #include "verdict.h"
 
-/* Digits of a Content-Length, leading zeros included; more is LENGTH_NOT_INTEGER (HTTP_RULES 15). As CPython's int() has it. */
+/* Digits of a Content-Length, leading zeros included; more is LENGTH_NOT_INTEGER. As CPython's int() has it. */
 #define TD_MAX_LENGTH_DIGITS 4300
 
 enum td_framing { TD_FRAMING_NONE, TD_FRAMING_LENGTH, TD_FRAMING_CHUNKED };
@@ -29,7 +29,7 @@ TD_MUST_CHECK enum td_status td_rules_host(const struct td_head *head, struct td
 TD_MUST_CHECK enum td_status td_rules_framing(const struct td_head *head, uint64_t max_body_size, enum td_framing *framing,
                                               uint64_t *length, struct td_verdict *why);
 
-/* Expect: 100-continue, in any case, on HTTP/1.1 or a later 1.x (RFC 9110 10.1.1; HTTP_RULES 47, 48). */
+/* Expect: 100-continue, in any case, on HTTP/1.1 or a later 1.x (RFC 9110 10.1.1). */
 bool td_rules_expects_continue(const struct td_head *head);
 
 /* RFC 9110 token; used for methods and field names. Empty is no token. */

@@ -79,7 +79,8 @@ enum td_status td_outbuf_append(struct td_outbuf *out, const char *data, size_t 
     return TD_OK;
 }
 
-enum td_status td_outbuf_append_held(struct td_outbuf *out, const char *data, size_t len, void *owner, void (*release)(void *owner))
+enum td_status td_outbuf_append_held(struct td_outbuf *out, const char *data, size_t len, void *owner,
+                                     void (*release)(void *owner))
 {
     struct td_outseg *segment = td_malloc(sizeof(*segment));
     if (segment == NULL) {

@@ -11,7 +11,8 @@
 
 #define TD_POLL_BATCH 256 /* events taken from the kernel at once */
 
-/* Called with the owner given at registration and the EPOLL* bits. 0, or -1 to stop dispatching (the rest of the batch is kept). */
+/* Called with the owner given at registration and the EPOLL* bits. 0, or -1 to stop dispatching (the rest of the batch is kept).
+ */
 typedef int (*td_poll_fn)(void *owner, uint32_t events);
 
 struct td_poll_slot {

@@ -234,7 +234,8 @@ static int walk(ApplicationObject *self, PyObject *rules, RequestObject *request
         case TARGET_ROUTER:
             /* A nested router gets the request, not the groups. */
             route_clear(route);
-            status = Py_EnterRecursiveCall(" in routing") ? FAILED : walk(self, PyTuple_GET_ITEM(rule, RULE_TARGET), request, path, route);
+            status = Py_EnterRecursiveCall(" in routing") ? FAILED
+                                                          : walk(self, PyTuple_GET_ITEM(rule, RULE_TARGET), request, path, route);
             if (status != FAILED) {
                 Py_LeaveRecursiveCall();
             }
@@ -365,9 +366,9 @@ static PyGetSetDef application_getset[] = {
 PyDoc_STRVAR(application_doc, "The native half of tornadoc.web.Application.");
 
 static PyType_Slot application_slots[] = {
-    {Py_tp_new, application_new},           {Py_tp_dealloc, application_dealloc}, {Py_tp_traverse, application_traverse},
-    {Py_tp_clear, application_clear},       {Py_tp_setattro, application_setattro}, {Py_tp_members, application_members},
-    {Py_tp_getset, application_getset},     {Py_tp_doc, (void *)application_doc}, {0, NULL},
+    {Py_tp_new, application_new},       {Py_tp_dealloc, application_dealloc},   {Py_tp_traverse, application_traverse},
+    {Py_tp_clear, application_clear},   {Py_tp_setattro, application_setattro}, {Py_tp_members, application_members},
+    {Py_tp_getset, application_getset}, {Py_tp_doc, (void *)application_doc},   {0, NULL},
 };
 
 static PyType_Spec application_spec = {

@@ -1,7 +1,7 @@
 /* Application: the native half, and the choice of a handler for a request.
  *
- * Tornado's rules are compiled (tornadoc/routing.py) to a tree of tuples that is walked here. The tree is used only while every list
- * of rules in it holds the same objects as when it was made and no rule, matcher or router had an attribute set since. */
+ * Tornado's rules are compiled (tornadoc/routing.py) to a tree of tuples that is walked here. The tree is used only while every
+ * list of rules in it holds the same objects as when it was made and no rule, matcher or router had an attribute set since. */
 #ifndef NATIVE_APPLICATION_H
 #define NATIVE_APPLICATION_H
 

@@ -234,8 +234,8 @@ PyObject *conn_detach(ServerConnectionObject *self)
             memcpy(p, segment->data, segment->len);
             p += segment->len;
         }
-        result = PyObject_CallFunction(BOUND(state, adopt), "iOOOKK", self->fd, self->stream ? self->stream : Py_None, unread, unsent,
-                                       (unsigned long long)self->server->max_buffer_size,
+        result = PyObject_CallFunction(BOUND(state, adopt), "iOOOKK", self->fd, self->stream ? self->stream : Py_None, unread,
+                                       unsent, (unsigned long long)self->server->max_buffer_size,
                                        (unsigned long long)self->server->chunk_size);
     }
     Py_XDECREF(unread);
@@ -300,7 +300,8 @@ PyObject *conn_context(ServerConnectionObject *self)
         PyObject *address = conn_address(self);
         PyObject *server = self->server ? (PyObject *)self->server : Py_None;
         if (address != NULL) {
-            self->context = PyObject_CallFunction(BOUND(self->state, make_context), "OiO", address, (int)self->peer.any.sa_family, server);
+            self->context =
+                PyObject_CallFunction(BOUND(self->state, make_context), "OiO", address, (int)self->peer.any.sa_family, server);
         }
     }
     return self->context;
@@ -482,12 +483,14 @@ static PyObject *method_resumed(ServerConnectionObject *self, PyObject *future)
 }
 
 static PyMethodDef server_connection_methods[] = {
-    {"_resumed", (PyCFunction)method_resumed, METH_O, "_resumed(future)\n--\n\nThe delegate's future is done: read on."},
-    {"_close", (PyCFunction)method_close, METH_NOARGS, "_close()\n--\n\nClose the socket at once."},
+    {"_resumed", (PyCFunction)method_resumed, METH_O,
+     "_resumed($self, future, /)\n--\n\nThe delegate's future is done: read on."},
+    {"_close", (PyCFunction)method_close, METH_NOARGS, "_close($self)\n--\n\nClose the socket at once."},
     {"_ended", (PyCFunction)method_ended, METH_NOARGS, "_ended()\n--\n\nIs it closed, and has everybody been told?"},
-    {"_closed", (PyCFunction)method_closed, METH_NOARGS, "_closed()\n--\n\nIs the socket closed or detached?"},
-    {"_write", (PyCFunction)method_write, METH_O, "_write(data)\n--\n\nSend raw bytes; a Future for when the kernel has them."},
-    {"_pending", (PyCFunction)method_pending, METH_NOARGS, "_pending()\n--\n\nHow many bytes wait to be sent."},
+    {"_closed", (PyCFunction)method_closed, METH_NOARGS, "_closed($self)\n--\n\nIs the socket closed or detached?"},
+    {"_write", (PyCFunction)method_write, METH_O,
+     "_write($self, data, /)\n--\n\nSend raw bytes; a Future for when the kernel has them."},
+    {"_pending", (PyCFunction)method_pending, METH_NOARGS, "_pending($self)\n--\n\nHow many bytes wait to be sent."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -508,10 +511,10 @@ static PyMemberDef server_connection_members[] = {
 PyDoc_STRVAR(server_connection_doc, "The native half of a served connection; made by the engine when it accepts.");
 
 static PyType_Slot server_connection_slots[] = {
-    {Py_tp_dealloc, server_connection_dealloc},   {Py_tp_traverse, server_connection_traverse},
-    {Py_tp_clear, server_connection_clear},       {Py_tp_methods, server_connection_methods},
-    {Py_tp_getset, server_connection_getset},     {Py_tp_members, server_connection_members},
-    {Py_tp_doc, (void *)server_connection_doc},   {0, NULL},
+    {Py_tp_dealloc, server_connection_dealloc}, {Py_tp_traverse, server_connection_traverse},
+    {Py_tp_clear, server_connection_clear},     {Py_tp_methods, server_connection_methods},
+    {Py_tp_getset, server_connection_getset},   {Py_tp_members, server_connection_members},
+    {Py_tp_doc, (void *)server_connection_doc}, {0, NULL},
 };
 
 static PyType_Spec server_connection_spec = {

@@ -3,7 +3,8 @@
  * connection.c      its life: accepted, closed, detached, timed out; the type
  * connection_read.c input: heads and bodies, and what they set going
  * connection_write.c output: the answer's framing, sending, the futures that wait for it
- * exchange.c        HTTP1Connection: what Python sees of one request and its answer */
+ * exchange.c        HTTP1Connection: what Python sees of one request and its answer
+ * exchange_head.c   the head of an answer from any headers object */
 #ifndef NATIVE_CONNECTION_H
 #define NATIVE_CONNECTION_H
 
@@ -41,20 +42,20 @@ struct handler_object;
 /* A future that waits until a byte of the output is sent. */
 struct conn_waiter {
     struct conn_waiter *next;
-    uint64_t until; /* td_outbuf.written at the time */
+    uint64_t until;   /* td_outbuf.written at the time */
     PyObject *future; /* owned */
 };
 
 typedef struct server_connection {
     PyObject_HEAD
     struct native_state *state;
-    EngineObject *engine;  /* owned */
-    ServerObject *server;  /* owned; NULL once closed */
-    PyObject *address;     /* owned; as socket.accept() gives it, NULL until asked for (inet only) */
-    PyObject *remote_ip;   /* owned str, NULL until asked for */
-    PyObject *context;     /* owned _HTTPRequestContext, NULL until asked for */
-    PyObject *stream;      /* owned stand-in for the IOStream, NULL until asked for */
-    int fd;                /* -1 once closed or detached */
+    EngineObject *engine; /* owned */
+    ServerObject *server; /* owned; NULL once closed */
+    PyObject *address;    /* owned; as socket.accept() gives it, NULL until asked for (inet only) */
+    PyObject *remote_ip;  /* owned str, NULL until asked for */
+    PyObject *context;    /* owned _HTTPRequestContext, NULL until asked for */
+    PyObject *stream;     /* owned stand-in for the IOStream, NULL until asked for */
+    int fd;               /* -1 once closed or detached */
     uint32_t slot;
     union {
         struct sockaddr any;
@@ -81,37 +82,37 @@ typedef struct server_connection {
 
     /* The current exchange. */
     uint32_t sequence;
-    struct td_head *head;                /* owned */
-    struct request_object *request;      /* owned, fast path */
-    struct handler_object *handler;      /* owned: whom to tell about a closed connection */
+    struct td_head *head;                   /* owned */
+    struct request_object *request;         /* owned, fast path */
+    struct handler_object *handler;         /* owned: whom to tell about a closed connection */
     struct application_object *application; /* owned: who routed it */
-    PyObject *handler_class;             /* owned: the route, between the head and the end of the body */
-    PyObject *handler_kwargs;            /* owned or NULL */
-    PyObject *path_args;                 /* owned tuple or NULL */
-    PyObject *path_kwargs;               /* owned dict or NULL */
-    PyObject *delegate;                  /* owned, general path */
-    PyObject *run_context;               /* owned contextvars.Context of the delegate's calls */
-    struct exchange_object *exchange;    /* owned: HTTP1Connection, NULL until asked for */
-    PyObject *close_callback;            /* owned */
-    PyObject *body_bytes;                /* owned bytes that the body is gathered in; may be longer than body_len */
+    PyObject *handler_class;                /* owned: the route, between the head and the end of the body */
+    PyObject *handler_kwargs;               /* owned or NULL */
+    PyObject *path_args;                    /* owned tuple or NULL */
+    PyObject *path_kwargs;                  /* owned dict or NULL */
+    PyObject *delegate;                     /* owned, general path */
+    PyObject *run_context;                  /* owned contextvars.Context of the delegate's calls */
+    struct exchange_object *exchange;       /* owned: HTTP1Connection, NULL until asked for */
+    PyObject *close_callback;               /* owned */
+    PyObject *body_bytes;                   /* owned bytes that the body is gathered in; may be longer than body_len */
     Py_ssize_t body_len;
     uint64_t max_body_size;
-    double body_timeout;                 /* seconds; negative: none */
-    int64_t expected;                    /* bytes of the answer's body still to come, -1 if not known */
+    double body_timeout; /* seconds; negative: none */
+    int64_t expected;    /* bytes of the answer's body still to come, -1 if not known */
 
     struct server_connection *next_ready;
 
     uint8_t phase;
-    bool readable;       /* the kernel may have input */
-    bool peer_ended;     /* an event said that the peer closed: there is an EOF to read */
-    bool pumping;        /* conn_pump is on the stack */
-    bool paused;         /* a delegate's future gates the next read */
-    bool body_ended;     /* a delegate's last piece was read; finish() is still to be called */
-    bool headers_pending;/* and it is the one of headers_received */
-    bool scheduled;      /* in engine->ready */
-    bool need_more;      /* what is buffered is no complete head */
-    bool keep_alive;     /* of the current request */
-    bool echo_keep_alive;/* HTTP/1.0 asked for it */
+    bool readable;        /* the kernel may have input */
+    bool peer_ended;      /* an event said that the peer closed: there is an EOF to read */
+    bool pumping;         /* conn_pump is on the stack */
+    bool paused;          /* a delegate's future gates the next read */
+    bool body_ended;      /* a delegate's last piece was read; finish() is still to be called */
+    bool headers_pending; /* and it is the one of headers_received */
+    bool scheduled;       /* in engine->ready */
+    bool need_more;       /* what is buffered is no complete head */
+    bool keep_alive;      /* of the current request */
+    bool echo_keep_alive; /* HTTP/1.0 asked for it */
     bool version_1_1;
     bool head_method;
     bool expects_continue;

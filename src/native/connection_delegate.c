@@ -11,7 +11,8 @@
 /* -- calls in the exchange's context -- */
 
 /* delegate.method(*args) in the exchange's context. New reference or NULL. */
-static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object, PyObject *method, PyObject *first, PyObject *second)
+static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object, PyObject *method, PyObject *first,
+                                 PyObject *second)
 {
     PyObject *context = Py_NewRef(self->run_context);
     PyObject *args[] = {object, first, second};
@@ -83,7 +84,8 @@ int conn_take_route_delegate(ServerConnectionObject *self, ApplicationObject *ap
                             route->handler_kwargs ? route->handler_kwargs : none,
                             route->path_args ? route->path_args : none,
                             route->path_kwargs ? route->path_kwargs : none};
-        delegate = PyObject_VectorcallMethod(NAME(self->state, get_handler_delegate), args, 6 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        delegate =
+            PyObject_VectorcallMethod(NAME(self->state, get_handler_delegate), args, 6 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
     return set_delegate(self, delegate);
 }
@@ -100,7 +102,8 @@ static int wait_for(ServerConnectionObject *self, PyObject *result)
         Py_DECREF(result);
         return 1;
     }
-    PyObject *future = PyObject_CallFunctionObjArgs(BOUND(self->state, run_delegate), result, (PyObject *)self, self->run_context, NULL);
+    PyObject *future =
+        PyObject_CallFunctionObjArgs(BOUND(self->state, run_delegate), result, (PyObject *)self, self->run_context, NULL);
     Py_DECREF(result);
     if (future == NULL) {
         return -1;
@@ -191,8 +194,8 @@ int conn_resumed(ServerConnectionObject *self, PyObject *future)
 
 /* -- the body -- */
 
-/* The next piece for data_received: bytes of at most chunk_size. *ended: the body is complete behind it. NULL without an exception:
- * *stop is set, because there is no input or the message was refused. */
+/* The next piece for data_received: bytes of at most chunk_size. *ended: the body is complete behind it. NULL without an
+ * exception: *stop is set, because there is no input or the message was refused. */
 static PyObject *next_piece(ServerConnectionObject *self, bool *ended, bool *stop)
 {
     struct td_span input = td_span_of("", 0);

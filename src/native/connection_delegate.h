@@ -17,8 +17,8 @@ int conn_delegate_body(ServerConnectionObject *self);
 
 /* -- of connection_read.c, for both paths -- */
 
-/* A view of the unread input, receiving if there is none (or none that helps). False: nothing to read; the connection may be closed
- * now. The view may lie in the engine's scratch: call conn_settle_input before any call into Python. */
+/* A view of the unread input, receiving if there is none (or none that helps). False: nothing to read; the connection may be
+ * closed now. The view may lie in the engine's scratch: call conn_settle_input before any call into Python. */
 bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch);
 /* Takes `consumed` bytes off the view and keeps the rest. False (closed) without memory. */
 bool conn_settle_input(ServerConnectionObject *self, struct td_span input, bool in_scratch, size_t consumed);

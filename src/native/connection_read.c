@@ -16,9 +16,9 @@
 #include "core/http_rules.h"
 #include "core/sockio.h"
 
-#define LINGER_BYTES (1 << 20)     /* discarded at most after an answer that closes */
-#define TURN_BYTES (256 * 1024)    /* received from one connection before others have their turn */
-#define BODY_FIRST_ROOM (1 << 20)  /* bytes allocated on a mere Content-Length */
+#define LINGER_BYTES (1 << 20)    /* discarded at most after an answer that closes */
+#define TURN_BYTES (256 * 1024)   /* received from one connection before others have their turn */
+#define BODY_FIRST_ROOM (1 << 20) /* bytes allocated on a mere Content-Length */
 
 /* What a step of the turn leaves to do. */
 enum step {
@@ -125,9 +125,10 @@ void conn_refuse_pending(ServerConnectionObject *self)
 void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
 {
     if (why->fault == TD_FAULT_HEAD_TOO_LARGE) {
-        errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info),
-                   "Unsatisfiable read, closing connection: delimiter re.compile(b'\\\\r?\\\\n\\\\r?\\\\n') not found within %d bytes",
-                   Py_BuildValue("(n)", (Py_ssize_t)self->server->max_header_size));
+        errors_log(
+            self->state, BOUND(self->state, gen_log), NAME(self->state, info),
+            "Unsatisfiable read, closing connection: delimiter re.compile(b'\\\\r?\\\\n\\\\r?\\\\n') not found within %d bytes",
+            Py_BuildValue("(n)", (Py_ssize_t)self->server->max_header_size));
         refuse(self, "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n");
         return;
     }
@@ -244,10 +245,20 @@ static int check_query(RequestObject *request)
     for (size_t i = request->head->path_len; i < target.len; i++) {
         fields += target.data[i] == '&';
     }
-    if (fields < 64) {
+    if (request->head->path_len + 1 >= target.len) {
         return 0;
     }
-    return request_slot(request, REQUEST_arguments) == NULL ? -1 : 0;
+    uint64_t limit = UINT64_MAX;
+    struct native_state *state = request->state;
+    PyObject *config = PyObject_GetAttr(BOUND(state, httputil), NAME(state, _DEFAULT_PARSE_BODY_CONFIG));
+    PyObject *urlencoded = config ? PyObject_GetAttr(config, NAME(state, urlencoded)) : NULL;
+    Py_XDECREF(config);
+    if (urlencoded == NULL || convert_size_attribute(urlencoded, NAME(state, max_arguments), UINT64_MAX, &limit) < 0) {
+        /* Tornado before 6.6 has no such limit. */
+        PyErr_Clear();
+    }
+    Py_XDECREF(urlencoded);
+    return fields < limit || request_slot(request, REQUEST_arguments) != NULL ? 0 : -1;
 }
 
 /* HTTPConnection's promise to a client that waits with its body (RFC 9110 10.1.1). */
@@ -342,7 +353,8 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     if (self->phase == CONN_CLOSED) {
         return 0;
     }
-    return conn_begin_body(self, td_head_find(self->head, "content-length") ? request_slot(self->request, REQUEST_headers) : NULL);
+    return conn_begin_body(self,
+                           td_head_find(self->head, "content-length") ? request_slot(self->request, REQUEST_headers) : NULL);
 }
 
 /* A complete head: who takes the request? */
@@ -374,7 +386,6 @@ static int begin_request(ServerConnectionObject *self)
     Py_DECREF(application);
     return status;
 }
-
 
 int conn_request_failed(ServerConnectionObject *self)
 {
@@ -413,8 +424,8 @@ static enum step read_head(ServerConnectionObject *self)
     }
     size_t consumed = 0;
     struct td_verdict why;
-    enum td_status status = td_http_parse_head(input.data, input.len, self->server->max_header_size, &self->scan, &consumed, &self->head,
-                                               &why);
+    enum td_status status =
+        td_http_parse_head(input.data, input.len, self->server->max_header_size, &self->scan, &consumed, &self->head, &why);
     switch (status) {
     case TD_OK:
         if (!conn_settle_input(self, input, in_scratch, consumed)) {

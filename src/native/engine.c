@@ -12,7 +12,8 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 
-/* Batches taken in one call from the loop: enough to spare a busy server the way round, few enough to be fair to its other work. */
+/* Batches taken in one call from the loop: enough to spare a busy server the way round, few enough to be fair to its other work.
+ */
 #define ENGINE_ROUNDS 4
 
 static void arm_timer(EngineObject *engine)
@@ -145,8 +146,9 @@ static int on_timer(void *owner, uint32_t events)
     return status;
 }
 
-PyDoc_STRVAR(engine_run_doc, "run(*ignored)\n--\n\nHandle what is ready, without waiting. The loop calls this when fileno() is "
-                             "readable.");
+PyDoc_STRVAR(engine_run_doc,
+             "run($self, *ignored)\n--\n\nHandle what is ready, without waiting. The loop calls this when fileno() is "
+             "readable.");
 
 static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
@@ -170,7 +172,7 @@ static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(engine_fileno_doc, "fileno()\n--\n\nThe epoll descriptor, to be watched for reading by the loop.");
+PyDoc_STRVAR(engine_fileno_doc, "fileno($self)\n--\n\nThe epoll descriptor, to be watched for reading by the loop.");
 
 static PyObject *engine_fileno(EngineObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -189,7 +191,8 @@ static void close_descriptors(EngineObject *self)
     td_timers_destroy(&self->timers);
 }
 
-PyDoc_STRVAR(engine_close_doc, "close()\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
+PyDoc_STRVAR(engine_close_doc,
+             "close($self)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
 
 static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -316,8 +319,12 @@ static PyMemberDef engine_members[] = {
 PyDoc_STRVAR(engine_doc, "Engine()\n--\n\nAn epoll set that serves connections; one for each event loop.");
 
 static PyType_Slot engine_slots[] = {
-    {Py_tp_new, engine_new},         {Py_tp_dealloc, engine_dealloc}, {Py_tp_traverse, engine_traverse},
-    {Py_tp_methods, engine_methods}, {Py_tp_members, engine_members}, {Py_tp_doc, (void *)engine_doc},
+    {Py_tp_new, engine_new},
+    {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_traverse, engine_traverse},
+    {Py_tp_methods, engine_methods},
+    {Py_tp_members, engine_members},
+    {Py_tp_doc, (void *)engine_doc},
     {0, NULL},
 };
 

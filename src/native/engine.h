@@ -23,10 +23,10 @@ typedef struct engine_object {
     int wake_fd;
     uint32_t timer_slot;
     uint32_t wake_slot;
-    uint64_t armed;  /* the deadline that timer_fd is set to */
-    uint32_t runs;   /* calls of run(): tells one iteration of the loop from the next */
-    uint64_t now;    /* monotonic, of the current batch */
-    char *scratch;   /* owned; input of the connection that is being read, only between a recv and the next call out */
+    uint64_t armed; /* the deadline that timer_fd is set to */
+    uint32_t runs;  /* calls of run(): tells one iteration of the loop from the next */
+    uint64_t now;   /* monotonic, of the current batch */
+    char *scratch;  /* owned; input of the connection that is being read, only between a recv and the next call out */
     struct server_connection *ready; /* connections to go on with, linked by next_ready; each holds a reference */
     struct server_connection **ready_end;
     struct td_date_cache date;

@@ -16,15 +16,16 @@ void errors_give(PyObject *exception);
 /* Must the pending exception leave the loop (KeyboardInterrupt, SystemExit)? */
 bool errors_is_exit(void);
 
-/* Logs the pending exception with logger.error(message, exc_info=exception) and clears it. 0; -1 with an exception that must leave
- * the loop: it is then not logged. */
+/* Logs the pending exception with logger.error(message, exc_info=exception) and clears it. 0; -1 with an exception that must
+ * leave the loop: it is then not logged. */
 int errors_log_uncaught(struct native_state *state, PyObject *logger, const char *message);
 /* Logs the pending exception of a callback as IOLoop does ("Exception in callback %r") and clears it. 0 or -1 as above. */
 int errors_log_callback(struct native_state *state, PyObject *callback);
 /* Hands the pending exception to the loop's exception handler, as asyncio does for a callback. 0 or -1 as above. */
 int errors_report(struct native_state *state, const char *message);
 /* All logging goes through functions of tornadoc/http1connection.py, so that records name a module as Tornado's do.
- * logger.<method>(format, *args), where a failure to log is reported and not raised. Steals args (a tuple; NULL: one was pending). */
+ * logger.<method>(format, *args), where a failure to log is reported and not raised. Steals args (a tuple; NULL: one was
+ * pending). */
 void errors_log(struct native_state *state, PyObject *logger, PyObject *method, const char *format, PyObject *args);
 
 /* The HTTPInputError that Tornado raises for this fault, made pending. head may be NULL for faults of the head itself. */

@@ -63,261 +63,18 @@ static bool is_open(ExchangeObject *self)
     return is_current(self) && self->connection->phase <= CONN_ANSWER;
 }
 
-/* -- the answer's head -- */
-
-/* A header's name or value as latin-1 bytes. str without a copy; bytes are taken as UTF-8 text, as native_str does. */
-static PyObject *latin1_bytes(PyObject *text)
-{
-    if (PyBytes_Check(text)) {
-        PyObject *decoded = PyUnicode_FromEncodedObject(text, "utf-8", NULL);
-        PyObject *encoded = decoded ? PyUnicode_AsLatin1String(decoded) : NULL;
-        Py_XDECREF(decoded);
-        return encoded;
-    }
-    return PyUnicode_AsLatin1String(text);
-}
-
-static bool has_line_end(struct td_span span)
-{
-    return memchr(span.data, '\r', span.len) != NULL || memchr(span.data, '\n', span.len) != NULL;
-}
-
-static int raise_line_end(PyObject *name, PyObject *value)
-{
-    PyObject *line = PyUnicode_FromFormat("%S: %S", name, value);
-    PyObject *bytes = line ? PyUnicode_AsLatin1String(line) : NULL;
-    if (bytes != NULL) {
-        PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", bytes);
-    }
-    Py_XDECREF(line);
-    Py_XDECREF(bytes);
-    return -1;
-}
-
-/* The pending error of encoding a part becomes that of the whole line, which is what Tornado encodes. */
-static void raise_not_latin1(PyObject *name, PyObject *value)
-{
-    PyErr_Clear();
-    PyObject *line = PyUnicode_FromFormat("%S: %S", name, value);
-    PyObject *bytes = line ? PyUnicode_AsLatin1String(line) : NULL;
-    Py_XDECREF(bytes);
-    Py_XDECREF(line);
-    if (!PyErr_Occurred()) {
-        PyErr_SetString(PyExc_ValueError, "header is not latin-1");
-    }
-}
-
-/* Writes a line, or only checks it: a bad line must leave nothing behind. */
-static int head_line(ServerConnectionObject *connection, PyObject *name, PyObject *value, bool write)
-{
-    struct td_span spans[2];
-    PyObject *objects[2] = {name, value};
-    PyObject *held[2] = {NULL, NULL};
-    int status = -1;
-    for (int i = 0; i < 2; i++) {
-        if (!convert_latin1_span(objects[i], &spans[i])) {
-            held[i] = latin1_bytes(objects[i]);
-            if (held[i] == NULL) {
-                if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-                    raise_not_latin1(name, value);
-                }
-                goto done;
-            }
-            spans[i] = convert_bytes_span(held[i]);
-        }
-    }
-    if (!write) {
-        status = has_line_end(spans[0]) || has_line_end(spans[1]) ? raise_line_end(name, value) : 0;
-    }
-    else if (td_response_field(&connection->out, spans[0], spans[1]) == TD_OK) {
-        status = 0;
-    }
-    else {
-        PyErr_NoMemory();
-    }
-done:
-    Py_XDECREF(held[0]);
-    Py_XDECREF(held[1]);
-    return status;
-}
-
-static int head_lines_of(ServerConnectionObject *connection, PyObject *name, PyObject *value, bool write)
-{
-    if (!PyList_CheckExact(value)) {
-        return head_line(connection, name, value, write);
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(value); i++) {
-        if (head_line(connection, name, PyList_GET_ITEM(value, i), write) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int head_lines_plain(ServerConnectionObject *connection, HeadersObject *headers, bool write)
-{
-    PyObject *map = headers_map(headers);
-    if (map == NULL) {
-        return -1;
-    }
-    Py_ssize_t position = 0;
-    PyObject *name, *value;
-    while (PyDict_Next(map, &position, &name, &value)) {
-        if (head_lines_of(connection, name, value, write) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* The pairs of any other headers object, as a list. */
-static PyObject *all_pairs(PyObject *headers)
-{
-    PyObject *iterator = PyObject_CallMethod(headers, "get_all", NULL);
-    PyObject *pairs = iterator ? PySequence_List(iterator) : NULL;
-    Py_XDECREF(iterator);
-    return pairs;
-}
-
-static int head_lines_pairs(ServerConnectionObject *connection, PyObject *pairs, bool write)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(pairs); i++) {
-        PyObject *pair = PySequence_Fast(PyList_GET_ITEM(pairs, i), "get_all() must give pairs");
-        if (pair == NULL) {
-            return -1;
-        }
-        int status = -1;
-        if (PySequence_Fast_GET_SIZE(pair) != 2) {
-            PyErr_SetString(PyExc_ValueError, "get_all() must give pairs");
-        }
-        else {
-            status = head_line(connection, PySequence_Fast_GET_ITEM(pair, 0), PySequence_Fast_GET_ITEM(pair, 1), write);
-        }
-        Py_DECREF(pair);
-        if (status < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int set_item(PyObject *headers, const char *name, const char *value)
-{
-    PyObject *key = PyUnicode_InternFromString(name);
-    PyObject *item = PyUnicode_FromString(value);
-    int status = key != NULL && item != NULL ? PyObject_SetItem(headers, key, item) : -1;
-    Py_XDECREF(key);
-    Py_XDECREF(item);
-    return status;
-}
-
-/* The Content-Length that the headers declare: -1 without one, -2 with an exception. */
-static int64_t declared_length(PyObject *headers)
-{
-    PyObject *name = PyUnicode_InternFromString("Content-Length");
-    PyObject *value = NULL;
-    int64_t length = -2;
-    int found = name ? PySequence_Contains(headers, name) : -1;
-    if (found == 0) {
-        length = -1;
-    }
-    else if (found > 0 && (value = PyObject_GetItem(headers, name)) != NULL) {
-        struct td_span span;
-        bool digits = convert_latin1_span(value, &span) && span.len > 0;
-        for (size_t i = 0; digits && i < span.len; i++) {
-            digits = span.data[i] >= '0' && span.data[i] <= '9';
-        }
-        PyObject *number = digits ? PyLong_FromUnicodeObject(value, 10) : NULL;
-        if (number != NULL) {
-            length = PyLong_AsLongLong(number);
-            if (length == -1 && PyErr_Occurred()) {
-                length = -2;
-            }
-            Py_DECREF(number);
-        }
-        else if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_ValueError, "not an integer: %R", value);
-        }
-    }
-    Py_XDECREF(name);
-    Py_XDECREF(value);
-    return length;
-}
-
-/* For answers without a body, where the value means nothing: 0 if there is one, else as above. */
-static int64_t declared(PyObject *headers)
-{
-    PyObject *name = PyUnicode_InternFromString("Content-Length");
-    int found = name ? PySequence_Contains(headers, name) : -1;
-    Py_XDECREF(name);
-    return found < 0 ? -2 : found - 1;
-}
-
-int exchange_write_headers(ServerConnectionObject *connection, long code, PyObject *reason, PyObject *headers, PyObject *chunk)
-{
-    struct native_state *state = connection->state;
-    PyObject *pairs = NULL;
-    PyObject *reason_bytes = NULL;
-    int status = -1;
-    int64_t length = connection->head_method || code == 304 ? declared(headers) : declared_length(headers);
-    if (length == -2) {
-        return -1;
-    }
-    conn_start_answer(connection, (int)code, length);
-    if ((connection->version_1_1 && !connection->keep_alive && set_item(headers, "Connection", "close") < 0) ||
-        (connection->echo_keep_alive && set_item(headers, "Connection", "Keep-Alive") < 0) ||
-        (connection->chunking && set_item(headers, "Transfer-Encoding", "chunked") < 0)) {
-        return -1;
-    }
-    struct td_span reason_span;
-    if (!PyUnicode_Check(reason) || !PyUnicode_IS_ASCII(reason) || !convert_latin1_span(reason, &reason_span)) {
-        /* Tornado sends the start line as UTF-8. */
-        reason_bytes = PyUnicode_Check(reason) ? PyUnicode_AsUTF8String(reason) : PyObject_Bytes(reason);
-        if (reason_bytes == NULL) {
-            return -1;
-        }
-        reason_span = convert_bytes_span(reason_bytes);
-    }
-    if (has_line_end(reason_span)) {
-        PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", reason);
-        goto done;
-    }
-    bool plain = headers_is_plain(state, headers);
-    if (!plain) {
-        pairs = all_pairs(headers);
-        if (pairs == NULL) {
-            goto done;
-        }
-    }
-    if ((plain ? head_lines_plain(connection, (HeadersObject *)headers, false) : head_lines_pairs(connection, pairs, false)) < 0) {
-        goto done;
-    }
-    if (connection->phase == CONN_CLOSED) {
-        status = 0;
-        goto done;
-    }
-    if (chunk != NULL && conn_check_chunk(connection, chunk) < 0) {
-        goto done;
-    }
-    if (td_response_status_line(&connection->out, (int)code, reason_span) != TD_OK) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    if ((plain ? head_lines_plain(connection, (HeadersObject *)headers, true) : head_lines_pairs(connection, pairs, true)) < 0) {
-        goto done;
-    }
-    if (td_outbuf_append(&connection->out, "\r\n", 2) != TD_OK) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    status = chunk != NULL ? conn_put_chunk(connection, chunk) : 0;
-done:
-    Py_XDECREF(pairs);
-    Py_XDECREF(reason_bytes);
-    return status;
-}
-
 /* -- methods -- */
+
+/* The argument of a method that takes just one, by position or by name. Borrowed; NULL with TypeError. */
+static PyObject *sole_argument(const char *method, const char *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+    if (count + named == 1 && (named == 0 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), name) == 0)) {
+        return args[0];
+    }
+    PyErr_Format(PyExc_TypeError, "%s() takes just one argument, '%s'", method, name);
+    return NULL;
+}
 
 static PyObject *closed_future(ExchangeObject *self)
 {
@@ -335,7 +92,8 @@ static PyObject *closed_future(ExchangeObject *self)
     return future;
 }
 
-PyDoc_STRVAR(write_headers_doc, "write_headers(start_line, headers, chunk=None)\n--\n\nWrite the head of the answer; see Tornado.");
+PyDoc_STRVAR(write_headers_doc,
+             "write_headers($self, start_line, headers, chunk=None)\n--\n\nWrite the head of the answer; see Tornado.");
 
 static PyObject *exchange_write_headers_method(ExchangeObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -373,10 +131,14 @@ static PyObject *exchange_write_headers_method(ExchangeObject *self, PyObject *a
     return conn_write_future(self->connection);
 }
 
-PyDoc_STRVAR(write_doc, "write(chunk)\n--\n\nWrite a piece of the answer's body; raw bytes before write_headers().");
+PyDoc_STRVAR(write_doc, "write($self, chunk)\n--\n\nWrite a piece of the answer's body; raw bytes before write_headers().");
 
-static PyObject *exchange_write_method(ExchangeObject *self, PyObject *chunk)
+static PyObject *exchange_write_method(ExchangeObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    PyObject *chunk = sole_argument("write", "chunk", args, count, kwnames);
+    if (chunk == NULL) {
+        return NULL;
+    }
     if (!is_open(self)) {
         return closed_future(self);
     }
@@ -393,7 +155,7 @@ static PyObject *exchange_write_method(ExchangeObject *self, PyObject *chunk)
     return conn_write_future(self->connection);
 }
 
-PyDoc_STRVAR(finish_doc, "finish()\n--\n\nEnd the answer.");
+PyDoc_STRVAR(finish_doc, "finish($self)\n--\n\nEnd the answer.");
 
 static PyObject *exchange_finish_method(ExchangeObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -403,7 +165,7 @@ static PyObject *exchange_finish_method(ExchangeObject *self, PyObject *Py_UNUSE
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(close_doc, "close()\n--\n\nClose the connection at once.");
+PyDoc_STRVAR(close_doc, "close($self)\n--\n\nClose the connection at once.");
 
 static PyObject *exchange_close_method(ExchangeObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -414,7 +176,7 @@ static PyObject *exchange_close_method(ExchangeObject *self, PyObject *Py_UNUSED
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(detach_doc, "detach()\n--\n\nTake the stream away from HTTP: returns an IOStream with the unread input in it.");
+PyDoc_STRVAR(detach_doc, "detach($self)\n--\n\nTake the stream away from HTTP: returns an IOStream with the unread input in it.");
 
 static PyObject *exchange_detach_method(ExchangeObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -429,10 +191,15 @@ static PyObject *exchange_detach_method(ExchangeObject *self, PyObject *Py_UNUSE
     return stream;
 }
 
-PyDoc_STRVAR(set_close_callback_doc, "set_close_callback(callback)\n--\n\nHave callback() called if the client goes away now.");
+PyDoc_STRVAR(set_close_callback_doc,
+             "set_close_callback($self, callback)\n--\n\nHave callback() called if the client goes away now.");
 
-static PyObject *exchange_set_close_callback(ExchangeObject *self, PyObject *callback)
+static PyObject *exchange_set_close_callback(ExchangeObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    PyObject *callback = sole_argument("set_close_callback", "callback", args, count, kwnames);
+    if (callback == NULL) {
+        return NULL;
+    }
     if (is_current(self)) {
         ServerConnectionObject *connection = self->connection;
         Py_CLEAR(connection->handler);
@@ -441,10 +208,14 @@ static PyObject *exchange_set_close_callback(ExchangeObject *self, PyObject *cal
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(set_max_body_size_doc, "set_max_body_size(max_body_size)\n--\n\nLimit the body of this request, in bytes.");
+PyDoc_STRVAR(set_max_body_size_doc, "set_max_body_size($self, max_body_size)\n--\n\nLimit the body of this request, in bytes.");
 
-static PyObject *exchange_set_max_body_size(ExchangeObject *self, PyObject *value)
+static PyObject *exchange_set_max_body_size(ExchangeObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    PyObject *value = sole_argument("set_max_body_size", "max_body_size", args, count, kwnames);
+    if (value == NULL) {
+        return NULL;
+    }
     int overflow;
     long long size = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (size == -1 && PyErr_Occurred()) {
@@ -456,10 +227,14 @@ static PyObject *exchange_set_max_body_size(ExchangeObject *self, PyObject *valu
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(set_body_timeout_doc, "set_body_timeout(timeout)\n--\n\nLimit the time for this request's body, in seconds.");
+PyDoc_STRVAR(set_body_timeout_doc, "set_body_timeout($self, timeout)\n--\n\nLimit the time for this request's body, in seconds.");
 
-static PyObject *exchange_set_body_timeout(ExchangeObject *self, PyObject *value)
+static PyObject *exchange_set_body_timeout(ExchangeObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    PyObject *value = sole_argument("set_body_timeout", "timeout", args, count, kwnames);
+    if (value == NULL) {
+        return NULL;
+    }
     double timeout = value == Py_None ? -1.0 : PyFloat_AsDouble(value);
     if (PyErr_Occurred()) {
         return NULL;
@@ -471,14 +246,18 @@ static PyObject *exchange_set_body_timeout(ExchangeObject *self, PyObject *value
 }
 
 static PyMethodDef exchange_methods[] = {
-    {"write_headers", (PyCFunction)(void (*)(void))exchange_write_headers_method, METH_VARARGS | METH_KEYWORDS, write_headers_doc},
-    {"write", (PyCFunction)exchange_write_method, METH_O, write_doc},
+    {"write_headers", (PyCFunction)(void (*)(void))exchange_write_headers_method, METH_VARARGS | METH_KEYWORDS,
+     write_headers_doc},
+    {"write", (PyCFunction)(void (*)(void))exchange_write_method, METH_FASTCALL | METH_KEYWORDS, write_doc},
     {"finish", (PyCFunction)exchange_finish_method, METH_NOARGS, finish_doc},
     {"close", (PyCFunction)exchange_close_method, METH_NOARGS, close_doc},
     {"detach", (PyCFunction)exchange_detach_method, METH_NOARGS, detach_doc},
-    {"set_close_callback", (PyCFunction)exchange_set_close_callback, METH_O, set_close_callback_doc},
-    {"set_max_body_size", (PyCFunction)exchange_set_max_body_size, METH_O, set_max_body_size_doc},
-    {"set_body_timeout", (PyCFunction)exchange_set_body_timeout, METH_O, set_body_timeout_doc},
+    {"set_close_callback", (PyCFunction)(void (*)(void))exchange_set_close_callback, METH_FASTCALL | METH_KEYWORDS,
+     set_close_callback_doc},
+    {"set_max_body_size", (PyCFunction)(void (*)(void))exchange_set_max_body_size, METH_FASTCALL | METH_KEYWORDS,
+     set_max_body_size_doc},
+    {"set_body_timeout", (PyCFunction)(void (*)(void))exchange_set_body_timeout, METH_FASTCALL | METH_KEYWORDS,
+     set_body_timeout_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -656,8 +435,9 @@ static void exchange_dealloc(ExchangeObject *self)
 PyDoc_STRVAR(exchange_doc, "The native half of a request's HTTP1Connection; made when request.connection is looked at.");
 
 static PyType_Slot exchange_slots[] = {
-    {Py_tp_dealloc, exchange_dealloc}, {Py_tp_traverse, exchange_traverse}, {Py_tp_clear, exchange_clear},
-    {Py_tp_methods, exchange_methods}, {Py_tp_getset, exchange_getset},     {Py_tp_members, exchange_members},
+    {Py_tp_dealloc, exchange_dealloc}, {Py_tp_traverse, exchange_traverse},
+    {Py_tp_clear, exchange_clear},     {Py_tp_methods, exchange_methods},
+    {Py_tp_getset, exchange_getset},   {Py_tp_members, exchange_members},
     {Py_tp_doc, (void *)exchange_doc}, {0, NULL},
 };
 

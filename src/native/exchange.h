@@ -10,18 +10,19 @@ typedef struct exchange_object {
     ServerConnectionObject *connection; /* owned */
     uint32_t sequence; /* of the exchange it stands for; another one in the connection means that this one is over */
     bool detached;
-    PyObject *request_start_line; /* owned or NULL: made when asked for */
-    PyObject *request_headers;    /* owned or NULL */
-    PyObject *response_start_line;/* owned or NULL */
-    struct td_head *head;         /* owned; of the request, NULL before it is read */
-    PyObject *no_keep_alive;      /* owned or NULL: what was assigned to the attribute */
+    PyObject *request_start_line;  /* owned or NULL: made when asked for */
+    PyObject *request_headers;     /* owned or NULL */
+    PyObject *response_start_line; /* owned or NULL */
+    struct td_head *head;          /* owned; of the request, NULL before it is read */
+    PyObject *no_keep_alive;       /* owned or NULL: what was assigned to the attribute */
     PyObject *dict;
     PyObject *weakrefs;
 } ExchangeObject;
 
 /* The object for the connection's current exchange. Borrowed; NULL with an exception. */
 ExchangeObject *exchange_current(ServerConnectionObject *connection);
-/* A new object for that exchange of the connection, be it the current one or an old one. head may be NULL. NULL with an exception. */
+/* A new object for that exchange of the connection, be it the current one or an old one. head may be NULL. NULL with an
+ * exception. */
 ExchangeObject *exchange_new(ServerConnectionObject *connection, uint32_t sequence, struct td_head *head);
 /* Gives it the request's head once that is read. */
 void exchange_set_head(ExchangeObject *self, struct td_head *head);

@@ -137,9 +137,8 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
 uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
 {
     struct guard *guard = &state->guards[set];
-    unsigned int tag = PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) || PY_VERSION_HEX >= 0x030d0000
-                           ? type->tp_version_tag
-                           : 0;
+    unsigned int tag =
+        PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) || PY_VERSION_HEX >= 0x030d0000 ? type->tp_version_tag : 0;
     size_t place = ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);
     if (tag != 0 && guard->cache[place].type == type && guard->cache[place].tag == tag) {
         return guard->cache[place].mask;

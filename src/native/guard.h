@@ -1,8 +1,8 @@
 /* May this object take the fast path?
  *
- * A class is compared, name by name, with what tornadoc and Tornado define; the answer is kept under the type's version tag, which
- * CPython changes whenever the class or a base of it is modified. So an override, a wrapper or a monkeypatch - on the user's class,
- * on tornadoc's, or on Tornado's behind it - is seen by the next request, for the price of one comparison. */
+ * A class is compared, name by name, with what tornadoc and Tornado define; the answer is kept under the type's version tag,
+ * which CPython changes whenever the class or a base of it is modified. So an override, a wrapper or a monkeypatch - on the
+ * user's class, on tornadoc's, or on Tornado's behind it - is seen by the next request, for the price of one comparison. */
 #ifndef NATIVE_GUARD_H
 #define NATIVE_GUARD_H
 
@@ -11,11 +11,13 @@
 #include <stdint.h>
 
 /* A set of method names that the fast path takes for granted; bit i of a mask stands for names[i]. */
-#define HANDLER_HOOKS(X)                                                                                                         \
-    X(__init__) X(initialize) X(clear) X(set_default_headers) X(prepare) X(on_finish) X(on_connection_close) X(set_status)         \
-    X(set_header) X(clear_header) X(write) X(flush) X(finish) X(_log) X(compute_etag) X(set_etag_header) X(check_etag_header)      \
-    X(_should_not_send_content) X(_clear_representation_headers) X(_break_cycles) X(_execute) X(_cross_origin_protection)          \
+/* clang-format off */
+#define HANDLER_HOOKS(X)                                                                                                        \
+    X(__init__) X(initialize) X(clear) X(set_default_headers) X(prepare) X(on_finish) X(on_connection_close) X(set_status)      \
+    X(set_header) X(clear_header) X(write) X(flush) X(finish) X(_log) X(compute_etag) X(set_etag_header) X(check_etag_header)   \
+    X(_should_not_send_content) X(_clear_representation_headers) X(_break_cycles) X(_execute) X(_cross_origin_protection)       \
     X(decode_argument) X(SUPPORTED_METHODS) X(_convert_header_value) X(check_xsrf_cookie) X(get_status) X(add_header)
+/* clang-format on */
 
 enum handler_hook {
 #define X(name) HOOK_##name,
@@ -65,11 +67,11 @@ enum guard_set { GUARD_HANDLER, GUARD_APPLICATION, GUARD_SERVER, GUARD_EXCHANGE,
 #define GUARD_CACHE 256 /* classes remembered in each set; a power of two */
 
 struct guard {
-    PyTypeObject *base;     /* owned: tornadoc's class, whose definitions are the expected ones */
-    PyTypeObject *original; /* owned: Tornado's class behind it */
+    PyTypeObject *base;                   /* owned: tornadoc's class, whose definitions are the expected ones */
+    PyTypeObject *original;               /* owned: Tornado's class behind it */
     PyObject *expected[GUARD_MAX_HOOKS];  /* owned: what lookup on base finds */
     PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL if it was patched before tornadoc came */
-    PyObject *index;        /* owned dict: hook name -> its number, for instance dicts */
+    PyObject *index;                      /* owned dict: hook name -> its number, for instance dicts */
     struct {
         PyTypeObject *type; /* compared only together with the tag, which is never used twice */
         unsigned int tag;

@@ -445,16 +445,11 @@ static void handler_dealloc(HandlerObject *self)
 PyDoc_STRVAR(handler_doc, "The native half of tornadoc.web.RequestHandler.");
 
 static PyType_Slot handler_slots[] = {
-    {Py_tp_new, handler_new},
-    {Py_tp_init, handler_init},
-    {Py_tp_dealloc, handler_dealloc},
-    {Py_tp_traverse, handler_traverse},
-    {Py_tp_clear, handler_clear},
-    {Py_tp_methods, handler_output_methods},
-    {Py_tp_getset, handler_getset},
-    {Py_tp_members, handler_members},
-    {Py_tp_doc, (void *)handler_doc},
-    {0, NULL},
+    {Py_tp_new, handler_new},         {Py_tp_init, handler_init},
+    {Py_tp_dealloc, handler_dealloc}, {Py_tp_traverse, handler_traverse},
+    {Py_tp_clear, handler_clear},     {Py_tp_methods, handler_output_methods},
+    {Py_tp_getset, handler_getset},   {Py_tp_members, handler_members},
+    {Py_tp_doc, (void *)handler_doc}, {0, NULL},
 };
 
 static PyType_Spec handler_spec = {

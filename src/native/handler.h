@@ -27,16 +27,16 @@ typedef struct handler_object {
     PyObject *ui;              /* owned; NULL: not made yet */
     PyObject *dict;
     PyObject *weakrefs;
-    double date;               /* seconds since the epoch, of clear() */
+    double date; /* seconds since the epoch, of clear() */
     long status_code;
-    int64_t content_length;    /* of an answer with default headers, once finished; -1: none */
-    char etag[48];             /* the same; empty: none */
+    int64_t content_length; /* of an answer with default headers, once finished; -1: none */
+    char etag[48];          /* the same; empty: none */
     bool etag_given;
     bool headers_written;
     bool finished;
     bool auto_finish;
-    bool closes;               /* default headers: the answer said Connection: close */
-    bool keeps;                /* default headers: the answer said Connection: Keep-Alive */
+    bool closes; /* default headers: the answer said Connection: close */
+    bool keeps;  /* default headers: the answer said Connection: Keep-Alive */
 } HandlerObject;
 
 /* -- handler.c -- */
@@ -68,8 +68,8 @@ PyObject *handler_finish(HandlerObject *self, PyObject *chunk, bool want_future)
 
 /* -- handler_run.c -- */
 
-/* Runs the connection's routed request: makes the handler and takes it as far as it goes without waiting. 0, or -1 with an exception
- * that must leave the loop. */
+/* Runs the connection's routed request: makes the handler and takes it as far as it goes without waiting. 0, or -1 with an
+ * exception that must leave the loop. */
 int handler_run(ServerConnectionObject *connection);
 /* Does the class want its request's body in pieces (stream_request_body)? */
 bool handler_streams_body(struct native_state *state, PyObject *handler_class);

@@ -16,7 +16,7 @@
 
 /* Hooks that Tornado's own finish() calls and this one decides itself. */
 #define FINISH_HOOKS                                                                                                             \
-    (HOOK(compute_etag) | HOOK(set_etag_header) | HOOK(check_etag_header) | HOOK(set_status) | HOOK(set_header) |                 \
+    (HOOK(compute_etag) | HOOK(set_etag_header) | HOOK(check_etag_header) | HOOK(set_status) | HOOK(set_header) |                \
      HOOK(clear_header) | HOOK(_should_not_send_content) | HOOK(_clear_representation_headers) | HOOK(_convert_header_value))
 
 /* The method of Tornado's class, for what the fast path does not do. */
@@ -358,7 +358,7 @@ static int put_output(HandlerObject *self, ServerConnectionObject *connection)
 static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     ServerConnectionObject *connection = flush_target(self, handler_mask(self));
-    if (connection == NULL || count > 1) {
+    if (connection == NULL || count > 1 || kwnames != NULL) {
         return call_tornado(self, NAME(self->state, flush), args, count, kwnames);
     }
     Py_INCREF(connection);
@@ -516,7 +516,8 @@ static int settle_length(HandlerObject *self)
         return 0;
     }
     char number[24];
-    return put_latin1_header(self, TEXT(state, content_length), number, (size_t)(td_format_decimal(number, (uint64_t)size) - number));
+    return put_latin1_header(self, TEXT(state, content_length), number,
+                             (size_t)(td_format_decimal(number, (uint64_t)size) - number));
 }
 
 static int call_hook(HandlerObject *self, PyObject *name)
@@ -558,8 +559,9 @@ static PyObject *finish_output(HandlerObject *self, ServerConnectionObject *conn
         PyObject *kwnames = Py_BuildValue("(s)", "include_footers");
         if (kwnames != NULL) {
             /* A pristine answer's Etag and Content-Length are headers like others from here on. */
-            future = handler_headers(self) ? PyObject_VectorcallMethod(NAME(state, flush), args, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames)
-                                           : NULL;
+            future = handler_headers(self)
+                         ? PyObject_VectorcallMethod(NAME(state, flush), args, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames)
+                         : NULL;
             Py_DECREF(kwnames);
         }
         if (future == NULL) {
@@ -631,12 +633,12 @@ static PyObject *method_clear(HandlerObject *self, PyObject *Py_UNUSED(ignored))
 #define FAST(function) ((PyCFunction)(void (*)(void))(function)), METH_FASTCALL | METH_KEYWORDS
 
 PyMethodDef handler_output_methods[] = {
-    {"clear", (PyCFunction)method_clear, METH_NOARGS, "clear()\n--\n\nReset all headers and content of this response."},
-    {"set_status", FAST(method_set_status), "set_status(status_code, reason=None)\n--\n\nSet the status code."},
-    {"get_status", (PyCFunction)method_get_status, METH_NOARGS, "get_status()\n--\n\nThe status code."},
-    {"set_header", FAST(method_set_header), "set_header(name, value)\n--\n\nSet a response header."},
-    {"write", FAST(method_write), "write(chunk)\n--\n\nAppend str, bytes or a dict (as JSON) to the output."},
-    {"flush", FAST(method_flush), "flush(include_footers=False)\n--\n\nSend what was written; a Future for it."},
-    {"finish", FAST(method_finish), "finish(chunk=None)\n--\n\nEnd the response; a Future for the flushed data."},
+    {"clear", (PyCFunction)method_clear, METH_NOARGS, "clear($self)\n--\n\nReset all headers and content of this response."},
+    {"set_status", FAST(method_set_status), "set_status($self, status_code, reason=None)\n--\n\nSet the status code."},
+    {"get_status", (PyCFunction)method_get_status, METH_NOARGS, "get_status($self)\n--\n\nThe status code."},
+    {"set_header", FAST(method_set_header), "set_header($self, name, value)\n--\n\nSet a response header."},
+    {"write", FAST(method_write), "write($self, chunk)\n--\n\nAppend str, bytes or a dict (as JSON) to the output."},
+    {"flush", FAST(method_flush), "flush($self, include_footers=False)\n--\n\nSend what was written; a Future for it."},
+    {"finish", FAST(method_finish), "finish($self, chunk=None)\n--\n\nEnd the response; a Future for the flushed data."},
     {NULL, NULL, 0, NULL},
 };

@@ -80,8 +80,8 @@ static int check_result(HandlerObject *self, PyObject *result, int stage)
         return 1;
     }
     PyObject *number = PyLong_FromLong(stage);
-    PyObject *started = number ? PyObject_CallFunctionObjArgs(BOUND(self->state, start_task), (PyObject *)self, result, number, NULL)
-                               : NULL;
+    PyObject *started =
+        number ? PyObject_CallFunctionObjArgs(BOUND(self->state, start_task), (PyObject *)self, result, number, NULL) : NULL;
     Py_XDECREF(number);
     Py_DECREF(result);
     Py_XDECREF(started);
@@ -372,8 +372,7 @@ static PyObject *make_handler(ServerConnectionObject *connection, ApplicationObj
     PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)connection->request};
     PyObject *handler_class = Py_NewRef(connection->handler_class);
     PyObject *kwargs = Py_XNewRef(connection->handler_kwargs);
-    PyObject *handler =
-        PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
+    PyObject *handler = PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
     Py_DECREF(handler_class);
     Py_XDECREF(kwargs);
     return handler;
@@ -402,15 +401,15 @@ static PyObject *make_transforms(ApplicationObject *application, RequestObject *
 static int run_general(ServerConnectionObject *connection, PyObject *handler, PyObject *transforms)
 {
     struct native_state *state = connection->state;
-    PyObject *result =
-        PyObject_CallFunctionObjArgs(BOUND(state, run_general), handler, transforms, connection->path_args ? connection->path_args : Py_None,
-                                     connection->path_kwargs ? connection->path_kwargs : Py_None, NULL);
+    PyObject *result = PyObject_CallFunctionObjArgs(BOUND(state, run_general), handler, transforms,
+                                                    connection->path_args ? connection->path_args : Py_None,
+                                                    connection->path_kwargs ? connection->path_kwargs : Py_None, NULL);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
 
-/* In the request's context. -1: an exception as headers_received or finish of Tornado's delegate would raise it. *leave: and it must
- * leave the loop. */
+/* In the request's context. -1: an exception as headers_received or finish of Tornado's delegate would raise it. *leave: and it
+ * must leave the loop. */
 static int run(ServerConnectionObject *connection, ApplicationObject *application, bool *leave)
 {
     struct native_state *state = connection->state;
@@ -424,7 +423,8 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
         status = transforms ? 0 : -1;
     }
     if (status == 0) {
-        bool native = PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute));
+        bool native =
+            PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute));
         if (!native) {
             status = run_general(connection, handler, transforms);
         }

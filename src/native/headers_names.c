@@ -3,8 +3,8 @@
 #include "core/http_rules.h"
 #include "headers_internal.h"
 
-#define MAX_NORMAL_NAMES    1000 /* entries in the cache of normalized names, as many as Tornado's */
-#define MAX_CACHED_NAME_LEN 128  /* clients choose the names: the cache must not hold a thousand long ones */
+#define MAX_NORMAL_NAMES 1000   /* entries in the cache of normalized names, as many as Tornado's */
+#define MAX_CACHED_NAME_LEN 128 /* clients choose the names: the cache must not hold a thousand long ones */
 
 PyObject *headers_attribute(PyObject *object, const char *name)
 {

@@ -7,8 +7,8 @@
 
 #define LISTENER_BATCH 128 /* accepts for one event, as Tornado */
 
-/* Starts accepting on a Python socket. New reference to a Listener; calling it stops it (Tornado's add_accept_handler gives such a
- * function). NULL with an exception. */
+/* Starts accepting on a Python socket. New reference to a Listener; calling it stops it (Tornado's add_accept_handler gives such
+ * a function). NULL with an exception. */
 PyObject *listener_new(ServerObject *server, EngineObject *engine, PyObject *socket);
 
 /* The event callback, by which the engine knows a listener among its descriptors. */

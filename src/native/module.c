@@ -64,8 +64,9 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(guard_doc, "guard(set, base, original, originals)\n--\n\nName the classes whose definitions the fast path expects: set is "
-                        "'handler', 'application', 'server' or 'exchange'.");
+PyDoc_STRVAR(guard_doc,
+             "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
+             "'handler', 'application', 'server' or 'exchange'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {
@@ -86,7 +87,7 @@ static PyObject *native_guard(PyObject *module, PyObject *args)
     return NULL;
 }
 
-PyDoc_STRVAR(hooks_doc, "changed_hooks(set, cls)\n--\n\nThe names of the hooks that a class changes, as a list.");
+PyDoc_STRVAR(hooks_doc, "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list.");
 
 static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
 {
@@ -112,7 +113,8 @@ static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
     return names;
 }
 
-PyDoc_STRVAR(routes_changed_doc, "routes_changed()\n--\n\nA rule, a matcher or a router was changed: compiled routes are made anew.");
+PyDoc_STRVAR(routes_changed_doc,
+             "routes_changed()\n--\n\nA rule, a matcher or a router was changed: compiled routes are made anew.");
 
 static PyObject *native_routes_changed(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
@@ -150,9 +152,10 @@ static int native_exec(PyObject *module)
     if (intern_all(state->names, name_texts, NAME_COUNT) < 0 || intern_all(state->texts, text_texts, TEXT_COUNT) < 0) {
         return -1;
     }
-    if (headers_setup_types(module, state) < 0 || request_setup_types(module, state) < 0 || exchange_setup_types(module, state) < 0 ||
-        server_connection_setup_types(module, state) < 0 || server_setup_types(module, state) < 0 ||
-        listener_setup_types(module, state) < 0 || engine_setup_types(module, state) < 0 || application_setup_types(module, state) < 0 ||
+    if (headers_setup_types(module, state) < 0 || request_setup_types(module, state) < 0 ||
+        exchange_setup_types(module, state) < 0 || server_connection_setup_types(module, state) < 0 ||
+        server_setup_types(module, state) < 0 || listener_setup_types(module, state) < 0 ||
+        engine_setup_types(module, state) < 0 || application_setup_types(module, state) < 0 ||
         handler_setup_types(module, state) < 0) {
         return -1;
     }
@@ -165,8 +168,8 @@ static int native_exec(PyObject *module)
 static int native_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct native_state *state = PyModule_GetState(module);
-    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type,    &state->server_connection_type,
-                              &state->listener_type, &state->server_type,  &state->engine_type,      &state->application_type,
+    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type, &state->server_connection_type,
+                              &state->listener_type, &state->server_type,  &state->engine_type,   &state->application_type,
                               &state->handler_type};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         Py_VISIT(*types[i]);
@@ -181,8 +184,8 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
 static int native_clear(PyObject *module)
 {
     struct native_state *state = PyModule_GetState(module);
-    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type,    &state->server_connection_type,
-                              &state->listener_type, &state->server_type,  &state->engine_type,      &state->application_type,
+    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type, &state->server_connection_type,
+                              &state->listener_type, &state->server_type,  &state->engine_type,   &state->application_type,
                               &state->handler_type};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         Py_CLEAR(*types[i]);

@@ -25,7 +25,7 @@ struct native_state {
     PyTypeObject *application_type;
     PyTypeObject *handler_type;
 
-    PyObject *names[NAME_COUNT]; /* interned, owned; indexed by enum native_name */
+    PyObject *names[NAME_COUNT];  /* interned, owned; indexed by enum native_name */
     PyObject *texts[TEXT_COUNT];  /* the same, by enum native_text */
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */

@@ -293,7 +293,7 @@ static PyGetSetDef request_getset[] = {
 #define X(field, attribute) {attribute, (getter)get_slot, (setter)set_slot, NULL, (void *)(intptr_t)REQUEST_##field},
     REQUEST_SLOTS(X)
 #undef X
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+        {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -306,9 +306,10 @@ static PyMemberDef request_members[] = {
 PyDoc_STRVAR(request_doc, "The native half of tornadoc.httputil.HTTPServerRequest.");
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_new, request_new_object}, {Py_tp_dealloc, request_dealloc}, {Py_tp_traverse, request_traverse},
-    {Py_tp_clear, request_clear},    {Py_tp_getset, request_getset},   {Py_tp_members, request_members},
-    {Py_tp_doc, (void *)request_doc},{0, NULL},
+    {Py_tp_new, request_new_object},    {Py_tp_dealloc, request_dealloc},
+    {Py_tp_traverse, request_traverse}, {Py_tp_clear, request_clear},
+    {Py_tp_getset, request_getset},     {Py_tp_members, request_members},
+    {Py_tp_doc, (void *)request_doc},   {0, NULL},
 };
 
 static PyType_Spec request_spec = {

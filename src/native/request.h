@@ -7,11 +7,13 @@
 #include "connection.h"
 
 /* X(field, attribute): attributes that Tornado's HTTPServerRequest has. */
-#define REQUEST_SLOTS(X)                                                                                                         \
-    X(method, "method") X(uri, "uri") X(version, "version") X(headers, "headers") X(body, "body") X(remote_ip, "remote_ip")        \
-    X(protocol, "protocol") X(host, "host") X(host_name, "host_name") X(files, "files") X(connection, "connection")                \
-    X(server_connection, "server_connection") X(start_time, "_start_time") X(finish_time, "_finish_time") X(path, "path")          \
+/* clang-format off */
+#define REQUEST_SLOTS(X)                                                                                                        \
+    X(method, "method") X(uri, "uri") X(version, "version") X(headers, "headers") X(body, "body") X(remote_ip, "remote_ip")     \
+    X(protocol, "protocol") X(host, "host") X(host_name, "host_name") X(files, "files") X(connection, "connection")             \
+    X(server_connection, "server_connection") X(start_time, "_start_time") X(finish_time, "_finish_time") X(path, "path")       \
     X(query, "query") X(arguments, "arguments") X(query_arguments, "query_arguments") X(body_arguments, "body_arguments")
+/* clang-format on */
 
 enum request_slot {
 #define X(field, attribute) REQUEST_##field,

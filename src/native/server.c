@@ -100,8 +100,8 @@ void server_forget(ServerObject *self, PyObject *connection)
     }
 }
 
-PyDoc_STRVAR(server_listen_doc,
-             "_listen(engine, socket)\n--\n\nAccept connections on a bound, listening socket; returns a function that stops it.");
+PyDoc_STRVAR(server_listen_doc, "_listen($self, engine, socket, /)\n--\n\nAccept connections on a bound, listening socket; "
+                                "returns a function that stops it.");
 
 static PyObject *server_listen(ServerObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -184,8 +184,9 @@ PyDoc_STRVAR(server_doc, "The native half of tornadoc.httpserver.HTTPServer.");
 
 /* No tp_new: HTTPServer is a tornado.util.Configurable, whose __new__ decides the class. */
 static PyType_Slot server_slots[] = {
-    {Py_tp_dealloc, server_dealloc}, {Py_tp_traverse, server_traverse}, {Py_tp_clear, server_clear},
-    {Py_tp_methods, server_methods}, {Py_tp_members, server_members},   {Py_tp_getset, server_getset},
+    {Py_tp_dealloc, server_dealloc}, {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},     {Py_tp_methods, server_methods},
+    {Py_tp_members, server_members}, {Py_tp_getset, server_getset},
     {Py_tp_doc, (void *)server_doc}, {0, NULL},
 };
 

@@ -24,8 +24,8 @@ typedef struct server_object {
     size_t max_header_size;
     uint64_t max_body_size;
     uint64_t max_buffer_size;
-    double header_timeout; /* seconds */
-    double body_timeout;   /* seconds; negative: none */
+    double header_timeout;      /* seconds */
+    double body_timeout;        /* seconds; negative: none */
     PyObject *protocol;         /* owned str or NULL */
     PyObject *request_callback; /* owned */
     PyObject *connections;      /* owned: the set self._connections */

@@ -140,8 +140,13 @@ for name, data in {"get": PLAIN, "post": post("/dump", b"abc"), "slow": get("/sl
     add("eof_after_" + name, data, ("settle",), ("eof",))
 # What follows a request in the same packet must not hold its answer back.
 for name, rest in {"crlf": b"\r\n", "half": PLAIN[:20], "waiting": get("/wait-for-close")}.items():
-    add("answered_before_" + name, ("settle",), ("freeze",), PLAIN + rest, ("thaw",), ("expect", b"plain"), ("close",), modes="w")
-    add("answered_all_before_" + name, ("settle",), ("freeze",), PLAIN * 3 + rest, ("thaw",), ("expect", b"plain"), ("close",), modes="w")
+    for count in (1, 3):
+        data = PLAIN * count + rest
+        add(
+            "answered_%d_before_%s" % (count, name),
+            *[("settle",), ("freeze",), data, ("thaw",), ("expect", b"plain"), ("close",)],
+            modes="w",
+        )
 add("eof_while_slow", get("/wait-for-close"), ("settle",), ("eof",))
 add("close_while_waiting", get("/wait-for-close"), ("settle",), ("close",), ("settle",))
 add("close_while_waiting_post", post("/wait-for-close", b"abc"), ("settle",), ("close",), ("settle",))
