@@ -486,7 +486,7 @@ static PyMethodDef server_connection_methods[] = {
     {"_resumed", (PyCFunction)method_resumed, METH_O,
      "_resumed($self, future, /)\n--\n\nThe delegate's future is done: read on."},
     {"_close", (PyCFunction)method_close, METH_NOARGS, "_close($self)\n--\n\nClose the socket at once."},
-    {"_ended", (PyCFunction)method_ended, METH_NOARGS, "_ended()\n--\n\nIs it closed, and has everybody been told?"},
+    {"_ended", (PyCFunction)method_ended, METH_NOARGS, "_ended($self, /)\n--\n\nIs it closed, and has everybody been told?"},
     {"_closed", (PyCFunction)method_closed, METH_NOARGS, "_closed($self)\n--\n\nIs the socket closed or detached?"},
     {"_write", (PyCFunction)method_write, METH_O,
      "_write($self, data, /)\n--\n\nSend raw bytes; a Future for when the kernel has them."},
