@@ -1,11 +1,10 @@
 """Clients that don't play by the rules: nobody else notices, and nothing is left behind."""
 
+import os
 import random
 import resource
 import socket
 import time
-
-import os
 
 import pytest
 import support
