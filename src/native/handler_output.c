@@ -429,7 +429,7 @@ static int put_latin1_header(HandlerObject *self, PyObject *name, const char *te
 }
 
 /* ETag, If-None-Match and 304 (RFC 9110 13.1.2), as Tornado's finish does. 0 or -1. */
-static int settle_etag(HandlerObject *self, ServerConnectionObject *connection)
+static int settle_etag(HandlerObject *self)
 {
     struct native_state *state = self->state;
     struct td_span method;
@@ -449,9 +449,7 @@ static int settle_etag(HandlerObject *self, ServerConnectionObject *connection)
     if (compute_etag(self, etag) < 0) {
         return -1;
     }
-    /* Once Python has looked at the request's headers, it may have changed them. */
-    bool conditional = td_head_find(connection->head, "if-none-match") != NULL ||
-                       ((RequestObject *)self->request)->slots[REQUEST_headers] != NULL;
+    bool conditional = request_may_be_conditional((RequestObject *)self->request);
     if (self->headers == NULL && !conditional) {
         memcpy(self->etag, etag, sizeof(etag));
         return 0;
@@ -605,7 +603,7 @@ PyObject *handler_finish(HandlerObject *self, PyObject *chunk, bool want_future)
             goto done;
         }
     }
-    if (!self->headers_written && (settle_etag(self, connection) < 0 || settle_length(self) < 0)) {
+    if (!self->headers_written && (settle_etag(self) < 0 || settle_length(self) < 0)) {
         goto done;
     }
     future = finish_output(self, connection, mask, want_future);

@@ -157,7 +157,7 @@ static PyObject *supported_method(HandlerObject *self, RequestObject *request, u
 static int parse_body(HandlerObject *self, RequestObject *request)
 {
     struct native_state *state = self->state;
-    if (!request_has_form(request->head) && request->slots[REQUEST_headers] == NULL) {
+    if (!request_may_be_form(request)) {
         return 1;
     }
     PyObject *result = PyObject_CallMethodNoArgs((PyObject *)request, NAME(state, _parse_body));

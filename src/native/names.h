@@ -33,7 +33,8 @@ enum native_name {
 #define NATIVE_TEXTS(X)                                                                                                         \
     X(server, "Server") X(content_type, "Content-Type") X(date, "Date") X(etag, "Etag") X(content_length, "Content-Length")     \
     X(connection, "Connection") X(close, "close") X(keep_alive, "Keep-Alive") X(html, "text/html; charset=UTF-8")               \
-    X(json, "application/json; charset=UTF-8") X(content_encoding, "Content-Encoding") X(content_language, "Content-Language")
+    X(json, "application/json; charset=UTF-8") X(content_encoding, "Content-Encoding") X(if_none_match, "If-None-Match")        \
+    X(content_language, "Content-Language")
 /* clang-format on */
 
 enum native_text {

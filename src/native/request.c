@@ -67,17 +67,42 @@ PyObject *request_start_line(struct native_state *state, const struct td_head *h
     return result;
 }
 
-bool request_has_form(const struct td_head *head)
+static bool is_form(struct td_span content_type)
 {
     static const char url_encoded[] = "application/x-www-form-urlencoded";
     static const char multipart[] = "multipart/form-data";
-    const struct td_field *field = td_head_find(head, "content-type");
-    if (field == NULL) {
+    return (content_type.len >= sizeof(url_encoded) - 1 &&
+            memcmp(content_type.data, url_encoded, sizeof(url_encoded) - 1) == 0) ||
+           (content_type.len >= sizeof(multipart) - 1 && memcmp(content_type.data, multipart, sizeof(multipart) - 1) == 0);
+}
+
+bool request_may_be_form(RequestObject *self)
+{
+    PyObject *headers = self->slots[REQUEST_headers];
+    if (headers == NULL) {
+        const struct td_field *field = td_head_find(self->head, "content-type");
+        return field != NULL && is_form(td_field_value(self->head, field));
+    }
+    /* Python has looked at the headers and may have changed them. */
+    struct td_span span;
+    PyObject *value = headers_is_plain(self->state, headers)
+                          ? headers_get_normal((HeadersObject *)headers, TEXT(self->state, content_type))
+                          : Py_None;
+    if (value == NULL) {
+        PyErr_Clear();
         return false;
     }
-    struct td_span value = td_field_value(head, field);
-    return (value.len >= sizeof(url_encoded) - 1 && memcmp(value.data, url_encoded, sizeof(url_encoded) - 1) == 0) ||
-           (value.len >= sizeof(multipart) - 1 && memcmp(value.data, multipart, sizeof(multipart) - 1) == 0);
+    return !convert_latin1_span(value, &span) || is_form(span);
+}
+
+bool request_may_be_conditional(RequestObject *self)
+{
+    PyObject *headers = self->slots[REQUEST_headers];
+    if (headers == NULL) {
+        return td_head_find(self->head, "if-none-match") != NULL;
+    }
+    return !headers_is_plain(self->state, headers) ||
+           headers_contains_normal((HeadersObject *)headers, TEXT(self->state, if_none_match)) != 0;
 }
 
 bool request_path_span(RequestObject *self, struct td_span *path)

@@ -47,7 +47,9 @@ bool request_path_span(RequestObject *self, struct td_span *path);
 bool request_method_span(RequestObject *self, struct td_span *method);
 /* RequestStartLine of a head. New reference; NULL with an exception. */
 PyObject *request_start_line(struct native_state *state, const struct td_head *head);
-/* As _parse_body needs it: does the Content-Type say that the body is a form (parse_body_arguments would look at it)? */
-bool request_has_form(const struct td_head *head);
+/* Does the Content-Type say that the body is a form, so that _parse_body would look at it? True if in doubt. */
+bool request_may_be_form(RequestObject *self);
+/* Is there an If-None-Match? True if in doubt. */
+bool request_may_be_conditional(RequestObject *self);
 
 #endif

@@ -141,10 +141,10 @@ for name, data in {"get": PLAIN, "post": post("/dump", b"abc"), "slow": get("/sl
 # What follows a request in the same packet must not hold its answer back.
 for name, rest in {"crlf": b"\r\n", "half": PLAIN[:20], "waiting": get("/wait-for-close")}.items():
     for count in (1, 3):
-        data = PLAIN * count + rest
+        data = PLAIN * (count - 1) + get("/dump/last") + rest
         add(
             "answered_%d_before_%s" % (count, name),
-            *[("settle",), ("freeze",), data, ("thaw",), ("expect", b"plain"), ("close",)],
+            *[("settle",), ("freeze",), data, ("thaw",), ("expect", b"uri='/dump/last'"), ("settle",), ("close",)],
             modes="w",
         )
 add("eof_while_slow", get("/wait-for-close"), ("settle",), ("eof",))
