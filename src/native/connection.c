@@ -1,7 +1,6 @@
 /* See connection.h: a connection's life. */
 #include "connection.h"
 
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "convert.h"
@@ -264,16 +263,7 @@ PyObject *conn_detach(ServerConnectionObject *self)
 PyObject *conn_address(ServerConnectionObject *self)
 {
     if (self->address == NULL) {
-        char text[INET6_ADDRSTRLEN];
-        if (self->peer.any.sa_family == AF_INET) {
-            inet_ntop(AF_INET, &self->peer.ip4.sin_addr, text, sizeof(text));
-            self->address = Py_BuildValue("(si)", text, ntohs(self->peer.ip4.sin_port));
-        }
-        else {
-            inet_ntop(AF_INET6, &self->peer.ip6.sin6_addr, text, sizeof(text));
-            self->address = Py_BuildValue("(siII)", text, ntohs(self->peer.ip6.sin6_port), ntohl(self->peer.ip6.sin6_flowinfo),
-                                          self->peer.ip6.sin6_scope_id);
-        }
+        self->address = convert_address(&self->peer.any, sizeof(self->peer));
     }
     return self->address;
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "core/span.h"
 
@@ -44,5 +45,8 @@ static inline struct td_span convert_bytes_span(PyObject *bytes)
 int convert_double_attribute(PyObject *object, PyObject *name, double none, double *value);
 int convert_size_attribute(PyObject *object, PyObject *name, uint64_t none, uint64_t *value);
 int convert_bool_attribute(PyObject *object, PyObject *name, bool *value);
+
+/* A peer's address as socket.accept() gives it. New reference or NULL. */
+PyObject *convert_address(const struct sockaddr *peer, socklen_t len);
 
 #endif

@@ -1,11 +1,9 @@
 /* See listener.h. */
 #include "listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "connection.h"
@@ -29,40 +27,13 @@ typedef struct {
     uint64_t last_log;
 } ListenerObject;
 
-/* The address as socket.accept() gives it. */
-static PyObject *address_object(const struct sockaddr_storage *peer, socklen_t len)
-{
-    char text[INET6_ADDRSTRLEN];
-    switch (peer->ss_family) {
-    case AF_INET: {
-        const struct sockaddr_in *ip4 = (const struct sockaddr_in *)peer;
-        inet_ntop(AF_INET, &ip4->sin_addr, text, sizeof(text));
-        return Py_BuildValue("(si)", text, ntohs(ip4->sin_port));
-    }
-    case AF_INET6: {
-        const struct sockaddr_in6 *ip6 = (const struct sockaddr_in6 *)peer;
-        inet_ntop(AF_INET6, &ip6->sin6_addr, text, sizeof(text));
-        return Py_BuildValue("(siII)", text, ntohs(ip6->sin6_port), ntohl(ip6->sin6_flowinfo), ip6->sin6_scope_id);
-    }
-    default: {
-        const struct sockaddr_un *path = (const struct sockaddr_un *)peer;
-        size_t offset = offsetof(struct sockaddr_un, sun_path);
-        size_t path_len = len > offset ? len - offset : 0;
-        if (path_len > 0 && path->sun_path[0] == '\0') {
-            return PyBytes_FromStringAndSize(path->sun_path, (Py_ssize_t)path_len);
-        }
-        return PyUnicode_DecodeFSDefaultAndSize(path->sun_path, (Py_ssize_t)strnlen(path->sun_path, path_len));
-    }
-    }
-}
-
 /* One accepted socket goes to the native connection, or to Tornado's _handle_connection where that is overridden or TLS is on. */
 static int take_connection(ListenerObject *self, ServerObject *server, int fd, const struct sockaddr_storage *peer, socklen_t len)
 {
     if (server->native_accept && (peer->ss_family == AF_INET || peer->ss_family == AF_INET6)) {
         return conn_accept(server, self->engine, fd, (const struct sockaddr *)peer, NULL);
     }
-    PyObject *address = address_object(peer, len);
+    PyObject *address = convert_address((const struct sockaddr *)peer, len);
     if (address == NULL) {
         close(fd);
         return -1;
