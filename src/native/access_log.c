@@ -42,17 +42,22 @@ static int is_enabled(struct native_state *state, PyObject *logger, long level)
 int access_log_request(HandlerObject *handler, uint64_t mask)
 {
     struct native_state *state = handler->state;
-    PyObject *application = handler->application;
+    PyObject *application = PyObject_GetAttr((PyObject *)handler, NAME(state, application));
+    if (application == NULL) {
+        return -1;
+    }
     if (PyObject_TypeCheck(application, state->application_type) && !(mask & HOOK(get_status)) &&
         !(application_mask((ApplicationObject *)application) & APP_HOOK(log_request)) &&
         application_setting((ApplicationObject *)application, NAME(state, log_function)) == NULL) {
         long level = handler->status_code < 400 ? LEVEL_INFO : handler->status_code < 500 ? LEVEL_WARNING : LEVEL_ERROR;
         int enabled = is_enabled(state, BOUND(state, access_log), level);
         if (enabled <= 0) {
+            Py_DECREF(application);
             return enabled;
         }
     }
     PyObject *result = PyObject_CallMethodOneArg(application, NAME(state, log_request), (PyObject *)handler);
+    Py_DECREF(application);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }

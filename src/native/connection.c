@@ -84,7 +84,7 @@ static void close_descriptor(ServerConnectionObject *self)
         /* The socket object that the application saw owns the descriptor now. */
         PyObject *result = PyObject_CallMethodNoArgs(self->stream, NAME(self->state, _closed_by_connection));
         if (result == NULL) {
-            PyErr_WriteUnraisable(self->stream);
+            errors_unraisable(self->state, self->stream);
         }
         Py_XDECREF(result);
     }
@@ -113,7 +113,7 @@ static void call_back(ServerConnectionObject *self, PyObject *object, PyObject *
 {
     PyObject *result = method ? PyObject_CallMethodNoArgs(object, method) : PyObject_CallNoArgs(object);
     if (result == NULL && errors_log_callback(self->state, object) < 0) {
-        PyErr_WriteUnraisable(object);
+        errors_unraisable(self->state, object);
     }
     Py_XDECREF(result);
 }

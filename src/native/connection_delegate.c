@@ -23,7 +23,7 @@ static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object,
         result = PyObject_VectorcallMethod(method, args, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         PyObject *exception = errors_take();
         if (PyContext_Exit(context) < 0) {
-            PyErr_WriteUnraisable(context);
+            errors_unraisable(self->state, context);
         }
         errors_give(exception);
     }
@@ -34,6 +34,9 @@ static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object,
 
 static int new_context(ServerConnectionObject *self)
 {
+    if (self->server == NULL) {
+        return 0;
+    }
     PyObject *context = PyContext_Copy(self->server->context);
     if (context == NULL) {
         return -1;
@@ -45,6 +48,11 @@ static int new_context(ServerConnectionObject *self)
 /* With decompress_request, Tornado's own delegate stands between. Steals delegate. */
 static int set_delegate(ServerConnectionObject *self, PyObject *delegate)
 {
+    if (delegate != NULL && self->phase == CONN_CLOSED) {
+        /* Whoever made it has closed or detached the connection. */
+        Py_DECREF(delegate);
+        return 0;
+    }
     if (delegate != NULL && self->server->decompress) {
         PyObject *wrapped =
             PyObject_CallFunction(BOUND(self->state, gzip_delegate), "OnK", delegate, (Py_ssize_t)self->server->chunk_size,
@@ -304,7 +312,7 @@ void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate)
 {
     PyObject *result = call_in_context(self, delegate, NAME(self->state, on_connection_close), NULL, NULL);
     if (result == NULL && errors_log_uncaught(self->state, BOUND(self->state, app_log), "Uncaught exception") < 0) {
-        PyErr_WriteUnraisable(delegate);
+        errors_unraisable(self->state, delegate);
     }
     Py_XDECREF(result);
 }

@@ -231,7 +231,7 @@ void conn_unapply_xheaders(ServerConnectionObject *self)
     PyObject *exception = errors_take();
     PyObject *result = PyObject_CallMethodNoArgs(self->context, NAME(self->state, _unapply_xheaders));
     if (result == NULL) {
-        PyErr_WriteUnraisable(self->context);
+        errors_unraisable(self->state, self->context);
     }
     Py_XDECREF(result);
     errors_give(exception);

@@ -33,7 +33,7 @@ static void resolve(ServerConnectionObject *self, PyObject *future)
     }
     Py_XDECREF(done);
     if (PyErr_Occurred()) {
-        PyErr_WriteUnraisable(future);
+        errors_unraisable(self->state, future);
     }
 }
 
@@ -179,6 +179,9 @@ static void end_exchange(ServerConnectionObject *self)
 
 int conn_finish_answer(ServerConnectionObject *self)
 {
+    if (self->write_finished) {
+        return 0;
+    }
     if (self->expected > 0 && self->phase != CONN_CLOSED) {
         conn_flush(self);
         conn_close_soon(self);

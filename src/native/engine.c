@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "errors.h"
 #include "listener.h"
 
 #include "core/alloc.h"
@@ -163,9 +164,16 @@ static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args)
         self->now = td_clock_monotonic();
         int status = td_poller_dispatch(&self->poller);
         self->now = 0;
+        if (status == 0 && self->state->exit_exception != NULL) {
+            errors_give(self->state->exit_exception);
+            self->state->exit_exception = NULL;
+            status = -1;
+        }
         if (status < 0) {
             /* The rest of the batch has had its edges: make sure that the loop comes back for it. */
-            wake(self);
+            if (!self->closed) {
+                wake(self);
+            }
             return NULL;
         }
     }

@@ -40,12 +40,22 @@ bool errors_is_exit(void)
     return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit);
 }
 
+void errors_unraisable(struct native_state *state, PyObject *source)
+{
+    if (state->exit_exception == NULL && errors_is_exit()) {
+        state->exit_exception = errors_take();
+    }
+    else {
+        PyErr_WriteUnraisable(source);
+    }
+}
+
 /* function(*args), which logs an exception: what goes wrong there is reported and not raised. Steals args and exception. */
-static void call_logger(PyObject *function, PyObject *args, PyObject *exception)
+static void call_logger(struct native_state *state, PyObject *function, PyObject *args, PyObject *exception)
 {
     PyObject *result = args ? PyObject_Call(function, args, NULL) : NULL;
     if (result == NULL) {
-        PyErr_WriteUnraisable(function);
+        errors_unraisable(state, function);
     }
     Py_XDECREF(result);
     Py_XDECREF(args);
@@ -58,7 +68,8 @@ int errors_log_uncaught(struct native_state *state, PyObject *logger, const char
         return -1;
     }
     PyObject *exception = errors_take();
-    call_logger(BOUND(state, log_exception), Py_BuildValue("(OsO)", logger, message, exception ? exception : Py_None), exception);
+    call_logger(state, BOUND(state, log_exception), Py_BuildValue("(OsO)", logger, message, exception ? exception : Py_None),
+                exception);
     return 0;
 }
 
@@ -68,7 +79,7 @@ int errors_log_callback(struct native_state *state, PyObject *callback)
         return -1;
     }
     PyObject *exception = errors_take();
-    call_logger(BOUND(state, log_callback), Py_BuildValue("(OO)", callback, exception ? exception : Py_None), exception);
+    call_logger(state, BOUND(state, log_callback), Py_BuildValue("(OO)", callback, exception ? exception : Py_None), exception);
     return 0;
 }
 
@@ -84,7 +95,7 @@ int errors_report(struct native_state *state, const char *message)
         if (errors_is_exit()) {
             return -1;
         }
-        PyErr_WriteUnraisable(BOUND(state, report_uncaught));
+        errors_unraisable(state, BOUND(state, report_uncaught));
         return 0;
     }
     Py_DECREF(result);
@@ -94,7 +105,7 @@ int errors_report(struct native_state *state, const char *message)
 void errors_log(struct native_state *state, PyObject *logger, PyObject *method, const char *format, PyObject *args)
 {
     PyObject *function = args ? PyObject_GetAttr(logger, method) : NULL;
-    call_logger(BOUND(state, log_message), function ? Py_BuildValue("(OsO)", function, format, args) : NULL, args);
+    call_logger(state, BOUND(state, log_message), function ? Py_BuildValue("(OsO)", function, format, args) : NULL, args);
     Py_XDECREF(function);
 }
 

@@ -16,6 +16,10 @@ void errors_give(PyObject *exception);
 /* Must the pending exception leave the loop (KeyboardInterrupt, SystemExit)? */
 bool errors_is_exit(void);
 
+/* An exception where nobody can be told: KeyboardInterrupt and SystemExit leave the loop when the engine's current call ends,
+ * others go to sys.unraisablehook, with `source` as the object. Clears it. */
+void errors_unraisable(struct native_state *state, PyObject *source);
+
 /* Logs the pending exception with logger.error(message, exc_info=exception) and clears it. 0; -1 with an exception that must
  * leave the loop: it is then not logged. */
 int errors_log_uncaught(struct native_state *state, PyObject *logger, const char *message);

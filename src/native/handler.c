@@ -140,7 +140,9 @@ static int set_close_callback(HandlerObject *self)
         Py_XSETREF(connection->handler, (HandlerObject *)Py_NewRef((PyObject *)self));
         return 0;
     }
-    PyObject *object = PyObject_GetAttr(self->request, NAME(self->state, connection));
+    PyObject *request = PyObject_GetAttr((PyObject *)self, NAME(self->state, request));
+    PyObject *object = request ? PyObject_GetAttr(request, NAME(self->state, connection)) : NULL;
+    Py_XDECREF(request);
     if (object == NULL) {
         return -1;
     }

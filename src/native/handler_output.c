@@ -222,13 +222,14 @@ static int64_t buffer_size(HandlerObject *self)
         return PyBytes_GET_SIZE(self->buffer);
     }
     int64_t size = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(self->buffer); i++) {
-        Py_ssize_t part = PyObject_Length(PyList_GET_ITEM(self->buffer, i));
-        if (part < 0) {
-            return -1;
-        }
-        size += part;
+    PyObject *list = Py_NewRef(self->buffer);
+    for (Py_ssize_t i = 0; size >= 0 && i < PyList_GET_SIZE(list); i++) {
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(list, i));
+        Py_ssize_t part = PyObject_Length(item);
+        Py_DECREF(item);
+        size = part < 0 ? -1 : size + part;
     }
+    Py_DECREF(list);
     return size;
 }
 
@@ -295,8 +296,9 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
     return conn_put_chunk(connection, chunk);
 }
 
-/* May flush() be done here? Not with transforms, cookies to set, or hooks that Tornado's calls. */
-static ServerConnectionObject *flush_target(HandlerObject *self, uint64_t mask)
+/* The request whose connection flush() may write to here, borrowed; or NULL: not with transforms, cookies to set, or hooks that
+ * Tornado's calls. */
+static RequestObject *flush_target(HandlerObject *self, uint64_t mask)
 {
     if (self->transforms != NULL && (!PyList_CheckExact(self->transforms) || PyList_GET_SIZE(self->transforms) > 0)) {
         return NULL;
@@ -305,18 +307,24 @@ static ServerConnectionObject *flush_target(HandlerObject *self, uint64_t mask)
         (self->dict != NULL && PyDict_GetItemWithError(self->dict, NAME(self->state, _new_cookie)) != NULL)) {
         return NULL;
     }
-    return handler_connection(self);
+    return handler_connection(self) ? (RequestObject *)self->request : NULL;
 }
 
-/* RequestHandler.flush up to the sending. 0 or -1. */
-static int put_output(HandlerObject *self, ServerConnectionObject *connection)
+/* RequestHandler.flush up to the sending. The caller holds the request. 0 or -1. */
+static int put_output(HandlerObject *self, RequestObject *request)
 {
+    ServerConnectionObject *connection = request->transport;
     PyObject *chunk = take_buffer(self);
     if (chunk == NULL) {
         return -1;
     }
+    if (!request_is_live(request)) {
+        /* Joining the buffer ran code that ended the exchange: what comes now belongs nowhere. */
+        Py_DECREF(chunk);
+        return 0;
+    }
     struct td_span method;
-    bool head_method = request_method_span((RequestObject *)self->request, &method) && td_span_is(method, "HEAD");
+    bool head_method = request_method_span(request, &method) && td_span_is(method, "HEAD");
     if (head_method && PyBytes_GET_SIZE(chunk) > 0) {
         Py_SETREF(chunk, PyBytes_FromStringAndSize(NULL, 0));
     }
@@ -357,17 +365,17 @@ static int put_output(HandlerObject *self, ServerConnectionObject *connection)
 
 static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    ServerConnectionObject *connection = flush_target(self, handler_mask(self));
-    if (connection == NULL || count > 1 || kwnames != NULL) {
+    RequestObject *request = flush_target(self, handler_mask(self));
+    if (request == NULL || count > 1 || kwnames != NULL) {
         return call_tornado(self, NAME(self->state, flush), args, count, kwnames);
     }
-    Py_INCREF(connection);
+    Py_INCREF(request);
     PyObject *future = NULL;
-    if (put_output(self, connection) == 0) {
-        conn_flush(connection);
-        future = conn_write_future(connection);
+    if (put_output(self, request) == 0) {
+        conn_flush(request->transport);
+        future = conn_write_future(request->transport);
     }
-    Py_DECREF(connection);
+    Py_DECREF(request);
     return future;
 }
 
@@ -378,13 +386,14 @@ static int compute_etag(HandlerObject *self, char etag[48])
 {
     struct native_state *state = self->state;
     PyObject *hasher = NULL;
-    if (self->buffer == NULL || PyBytes_CheckExact(self->buffer)) {
-        hasher = self->buffer ? PyObject_CallOneArg(BOUND(state, sha1), self->buffer) : PyObject_CallNoArgs(BOUND(state, sha1));
+    PyObject *buffer = Py_XNewRef(self->buffer);
+    if (buffer == NULL || PyBytes_CheckExact(buffer)) {
+        hasher = buffer ? PyObject_CallOneArg(BOUND(state, sha1), buffer) : PyObject_CallNoArgs(BOUND(state, sha1));
     }
     else {
         hasher = PyObject_CallNoArgs(BOUND(state, sha1));
-        for (Py_ssize_t i = 0; hasher != NULL && i < PyList_GET_SIZE(self->buffer); i++) {
-            PyObject *part = Py_NewRef(PyList_GET_ITEM(self->buffer, i));
+        for (Py_ssize_t i = 0; hasher != NULL && i < PyList_GET_SIZE(buffer); i++) {
+            PyObject *part = Py_NewRef(PyList_GET_ITEM(buffer, i));
             PyObject *result = PyObject_CallMethodOneArg(hasher, NAME(state, update), part);
             Py_DECREF(part);
             if (result == NULL) {
@@ -393,6 +402,7 @@ static int compute_etag(HandlerObject *self, char etag[48])
             Py_XDECREF(result);
         }
     }
+    Py_XDECREF(buffer);
     PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, hexdigest)) : NULL;
     Py_XDECREF(hasher);
     struct td_span span;
@@ -414,10 +424,17 @@ static int compute_etag(HandlerObject *self, char etag[48])
 /* `name` in self._headers, for headers that are an object. */
 static int has_header(HandlerObject *self, PyObject *normal_name)
 {
-    if (headers_is_plain(self->state, self->headers)) {
-        return headers_contains_normal((HeadersObject *)self->headers, normal_name);
+    PyObject *headers = handler_headers(self);
+    if (headers == NULL) {
+        return -1;
     }
-    return PySequence_Contains(self->headers, normal_name);
+    if (headers_is_plain(self->state, headers)) {
+        return headers_contains_normal((HeadersObject *)headers, normal_name);
+    }
+    Py_INCREF(headers);
+    int present = PySequence_Contains(headers, normal_name);
+    Py_DECREF(headers);
+    return present;
 }
 
 static int put_latin1_header(HandlerObject *self, PyObject *name, const char *text, size_t len)
@@ -429,11 +446,11 @@ static int put_latin1_header(HandlerObject *self, PyObject *name, const char *te
 }
 
 /* ETag, If-None-Match and 304 (RFC 9110 13.1.2), as Tornado's finish does. 0 or -1. */
-static int settle_etag(HandlerObject *self)
+static int settle_etag(HandlerObject *self, RequestObject *request)
 {
     struct native_state *state = self->state;
     struct td_span method;
-    if (!request_method_span((RequestObject *)self->request, &method)) {
+    if (!request_method_span(request, &method)) {
         return PyErr_Occurred() ? -1 : 0;
     }
     if (self->status_code != 200 || !(td_span_is(method, "GET") || td_span_is(method, "HEAD"))) {
@@ -449,7 +466,7 @@ static int settle_etag(HandlerObject *self)
     if (compute_etag(self, etag) < 0) {
         return -1;
     }
-    bool conditional = request_may_be_conditional((RequestObject *)self->request);
+    bool conditional = request_may_be_conditional(request);
     if (self->headers == NULL && !conditional) {
         memcpy(self->etag, etag, sizeof(etag));
         return 0;
@@ -546,12 +563,15 @@ static int after_output(HandlerObject *self, uint64_t mask)
 }
 
 /* flush(include_footers=True) and connection.finish(). The future of the flush, or None if it is not wanted. */
-static PyObject *finish_output(HandlerObject *self, ServerConnectionObject *connection, uint64_t mask, bool want_future)
+static PyObject *finish_output(HandlerObject *self, RequestObject *request, uint64_t mask, bool want_future)
 {
     struct native_state *state = self->state;
+    ServerConnectionObject *connection = request->transport;
     PyObject *future = NULL;
-    Py_CLEAR(connection->close_callback);
-    Py_CLEAR(connection->handler);
+    if (request_is_live(request)) {
+        Py_CLEAR(connection->close_callback);
+        Py_CLEAR(connection->handler);
+    }
     if (mask & HOOK(flush) || flush_target(self, mask) == NULL) {
         PyObject *args[] = {(PyObject *)self, Py_True};
         PyObject *kwnames = Py_BuildValue("(s)", "include_footers");
@@ -566,14 +586,15 @@ static PyObject *finish_output(HandlerObject *self, ServerConnectionObject *conn
             return NULL;
         }
     }
-    else if (put_output(self, connection) < 0) {
+    else if (put_output(self, request) < 0) {
         return NULL;
     }
     if (future == NULL) {
         /* Before the answer ends, because that may close the connection. */
         future = want_future ? conn_write_future(connection) : Py_NewRef(Py_None);
     }
-    if (future != NULL && conn_finish_answer(connection) < 0) {
+    /* Hooks may have ended the exchange, and even begun the next one. */
+    if (future != NULL && request_is_live(request) && conn_finish_answer(connection) < 0) {
         Py_CLEAR(future);
     }
     return future;
@@ -583,11 +604,11 @@ PyObject *handler_finish(HandlerObject *self, PyObject *chunk, bool want_future)
 {
     struct native_state *state = self->state;
     uint64_t mask = handler_mask(self);
-    ServerConnectionObject *connection = self->finished ? NULL : handler_connection(self);
-    if (connection == NULL || (mask & FINISH_HOOKS) || (self->application == NULL)) {
+    if (self->finished || handler_connection(self) == NULL || (mask & FINISH_HOOKS)) {
         return call_tornado(self, NAME(state, finish), &chunk, chunk ? 1 : 0, NULL);
     }
-    Py_INCREF(connection);
+    /* Any call into Python may replace self.request: it is held here. */
+    RequestObject *request = (RequestObject *)Py_NewRef(self->request);
     PyObject *future = NULL;
     if (chunk != NULL && chunk != Py_None) {
         int status;
@@ -603,15 +624,15 @@ PyObject *handler_finish(HandlerObject *self, PyObject *chunk, bool want_future)
             goto done;
         }
     }
-    if (!self->headers_written && (settle_etag(self) < 0 || settle_length(self) < 0)) {
+    if (!self->headers_written && (settle_etag(self, request) < 0 || settle_length(self) < 0)) {
         goto done;
     }
-    future = finish_output(self, connection, mask, want_future);
+    future = finish_output(self, request, mask, want_future);
     if (future != NULL && after_output(self, mask) < 0) {
         Py_CLEAR(future);
     }
 done:
-    Py_DECREF(connection);
+    Py_DECREF(request);
     return future;
 }
 

@@ -120,7 +120,9 @@ static int raise_http_error(HandlerObject *self, long code)
 /* self.request.method.lower(). New reference or NULL. */
 static PyObject *current_method(HandlerObject *self)
 {
-    PyObject *method = PyObject_GetAttrString(self->request, "method");
+    PyObject *request = PyObject_GetAttr((PyObject *)self, NAME(self->state, request));
+    PyObject *method = request ? PyObject_GetAttrString(request, "method") : NULL;
+    Py_XDECREF(request);
     PyObject *name = method ? PyObject_CallMethod(method, "lower", NULL) : NULL;
     Py_XDECREF(method);
     return name;
@@ -460,7 +462,7 @@ int handler_run(ServerConnectionObject *connection)
     int status = run(connection, application, &leave);
     PyObject *exception = errors_take();
     if (PyContext_Exit(context) < 0) {
-        PyErr_WriteUnraisable(context);
+        errors_unraisable(connection->state, context);
     }
     errors_give(exception);
     Py_DECREF(context);

@@ -134,7 +134,7 @@ void listener_close(void *owner)
     listener_stop(self);
     PyObject *result = self->socket ? PyObject_CallMethodNoArgs(self->socket, NAME(self->state, close)) : NULL;
     if (result == NULL && PyErr_Occurred()) {
-        PyErr_WriteUnraisable(self->socket);
+        errors_unraisable(self->state, self->socket);
     }
     Py_XDECREF(result);
     Py_DECREF(self);

@@ -178,6 +178,7 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->bound[i]);
     }
     Py_VISIT(state->normal_names);
+    Py_VISIT(state->exit_exception);
     return state->guards ? guard_traverse(state, visit, arg) : 0;
 }
 
@@ -200,6 +201,7 @@ static int native_clear(PyObject *module)
         Py_CLEAR(state->texts[i]);
     }
     Py_CLEAR(state->normal_names);
+    Py_CLEAR(state->exit_exception);
     if (state->guards != NULL) {
         guard_clear(state);
     }

@@ -96,7 +96,7 @@ void server_forget(ServerObject *self, PyObject *connection)
         }
     }
     if (errors_report(state, "Exception in on_close") < 0) {
-        PyErr_WriteUnraisable((PyObject *)self);
+        errors_unraisable(state, (PyObject *)self);
     }
 }
 
