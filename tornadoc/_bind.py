@@ -80,6 +80,7 @@ def bind() -> None:
         parse_query=_run.parse_query,
         report_uncaught=_run.report_uncaught,
         reset_caches=_run.reset_caches,
+        route_classes=routing.ROUTE_CLASSES,
         run_delegate=_run.run_delegate,
         run_general=_run.run_general,
         split_host=_run.split_host,

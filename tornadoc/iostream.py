@@ -6,6 +6,7 @@ The native connection does its own input and output. ``connection.stream`` is a 
 
 from __future__ import annotations
 
+import os
 import socket
 import typing
 from collections.abc import Callable
@@ -29,7 +30,8 @@ class ConnectionStream(IOStream):
 
     def __init__(self, connection: _native.HTTP1ServerConnection, fd: int) -> None:
         if fd >= 0:
-            super().__init__(socket.socket(fileno=fd))
+            # A descriptor of its own: whatever is done to this socket object, the native connection's stays what it is.
+            super().__init__(socket.socket(fileno=os.dup(fd)))
         else:
             BaseIOStream.__init__(self)
             self.socket = None  # type: ignore[assignment]
@@ -61,17 +63,22 @@ class ConnectionStream(IOStream):
 
 
 def make_stream(connection: _native.HTTP1ServerConnection, fd: int) -> ConnectionStream:
-    """The stand-in for a connection's stream; fd is -1 once the connection is closed. It owns the descriptor from now on."""
+    """The stand-in for a connection's stream; fd is -1 once the connection is closed."""
     return ConnectionStream(connection, fd)
 
 
 def adopt(
     fd: int, stand_in: ConnectionStream | None, unread: bytes, unsent: bytes, max_buffer_size: int, chunk_size: int
 ) -> IOStream:
-    """An IOStream for a socket that leaves HTTP, with the input that was not consumed and the output that was not sent."""
+    """An IOStream for a socket that leaves HTTP (the descriptor, or the one that a stand-in has already), with the input that was not consumed and the output that was not sent."""
     stream: IOStream
     if stand_in is None:
-        stream = IOStream(socket.socket(fileno=fd), max_buffer_size=max_buffer_size, read_chunk_size=chunk_size)
+        owner = socket.socket(fileno=fd)
+        try:
+            stream = IOStream(owner, max_buffer_size=max_buffer_size, read_chunk_size=chunk_size)
+        except BaseException:
+            owner.detach()  # the connection goes on with it
+            raise
     else:
         del stand_in._connection
         stand_in.__class__ = IOStream  # type: ignore[assignment]

@@ -59,7 +59,7 @@ def _watch(cls: Any) -> None:
     cls.__delattr__ = __delattr__
 
 
-for _cls in (Rule, RuleRouter, HostMatches, PathMatches):
+for _cls in (Rule, RuleRouter, AnyMatches, HostMatches, PathMatches):
     _watch(_cls)
 
 
@@ -73,6 +73,12 @@ class ApplicationRouter(_TornadoApplicationRouter):
 
 
 _APPLICATION_ROUTERS = (_TornadoApplicationRouter, ApplicationRouter)
+_ROUTERS = (RuleRouter, ReversibleRuleRouter, *_APPLICATION_ROUTERS)
+
+#: What Tornado's classes do when nobody has patched them; the native router looks at the classes before each walk.
+_MATCH = {cls: cls.match for cls in (AnyMatches, HostMatches, PathMatches)}
+_ROUTE = {cls: (cls.find_handler, cls.get_target_delegate) for cls in _ROUTERS}
+ROUTE_CLASSES = (*_MATCH, *_ROUTE)
 
 
 def literal_prefix(regex: re.Pattern[str]) -> tuple[str, bool]:
@@ -94,6 +100,8 @@ def literal_prefix(regex: re.Pattern[str]) -> tuple[str, bool]:
 
 
 def _compile_matcher(matcher: Any) -> tuple[int, Any, bytes]:
+    if type(matcher).match is not _MATCH.get(type(matcher)) or "match" in vars(matcher):
+        return _OPAQUE, None, b""
     if type(matcher) is AnyMatches:
         return _ANY, None, b""
     if type(matcher) is HostMatches and isinstance(matcher.host_pattern, re.Pattern):
@@ -134,7 +142,7 @@ class _Compiler:
         target = rule.target
         if isclass(target) and issubclass(target, _TornadoRequestHandler):
             if type(router) in _APPLICATION_ROUTERS and router.application is self.application:
-                return _HANDLER, accelerated(target), rule.target_kwargs or None
+                return _HANDLER, accelerated(target), rule.target_kwargs
         elif can_compile(target) and target not in self.open:
             return _ROUTER, self.router(target), None
         return _ASK, None, None
@@ -143,7 +151,8 @@ class _Compiler:
 def can_compile(router: Any) -> bool:
     """Is it a router of Tornado's own classes, with its rules in a list and no method replaced on the object?"""
     return (
-        type(router) in (RuleRouter, ReversibleRuleRouter, *_APPLICATION_ROUTERS)
+        type(router) in _ROUTERS
+        and (type(router).find_handler, type(router).get_target_delegate) == _ROUTE[type(router)]
         and type(router.rules) is list
         and not any(name in vars(router) for name in ("find_handler", "get_target_delegate", "start_request"))
     )
@@ -182,7 +191,8 @@ def accelerated(handler_class: type[_TornadoRequestHandler]) -> type[_TornadoReq
 
         try:
             made = types.new_class(handler_class.__name__, (handler_class, RequestHandler), exec_body=fill)
-        except TypeError:
+        except Exception:
+            # No order for the bases, or a metaclass or __init_subclass__ that minds.
             made = handler_class
         handler_class._tornadoc_accelerated = made  # type: ignore[attr-defined]
     return typing.cast("type[_TornadoRequestHandler]", made)

@@ -19,6 +19,9 @@ double td_clock_wall(void)
 
 uint64_t td_clock_after(uint64_t now, double seconds)
 {
+    if (seconds <= 0) {
+        return now;
+    }
     if (!(seconds < 9e9)) {
         return TD_NEVER;
     }

@@ -10,7 +10,7 @@
 uint64_t td_clock_monotonic(void);
 /* Seconds since the epoch, as Python's time.time(). */
 double td_clock_wall(void);
-/* A timeout in seconds (not negative) as a deadline after `now`; saturates at TD_NEVER. */
+/* A timeout in seconds as a deadline after `now`, which is what a negative one gives; saturates at TD_NEVER. */
 uint64_t td_clock_after(uint64_t now, double seconds);
 
 #endif

@@ -25,22 +25,21 @@ static void link_last(struct td_outbuf *out, struct td_outseg *segment)
     out->last = segment;
 }
 
-/* Unlinks the first segment before its release function can run and look at the buffer. */
-static void drop_first(struct td_outbuf *out)
+/* Frees a chain that is no part of the buffer any more: release functions may look at the buffer, add to it and clear it. */
+static void drop_chain(struct td_outseg *segment)
 {
-    struct td_outseg *segment = out->first;
-    out->first = segment->next;
-    if (out->first == NULL) {
-        out->last = NULL;
-    }
-    if (segment->release != NULL) {
-        void *owner = segment->owner;
-        void (*release)(void *) = segment->release;
-        td_free(segment);
-        release(owner);
-    }
-    else {
-        td_block_give(segment);
+    while (segment != NULL) {
+        struct td_outseg *next = segment->next;
+        if (segment->release != NULL) {
+            void *owner = segment->owner;
+            void (*release)(void *) = segment->release;
+            td_free(segment);
+            release(owner);
+        }
+        else {
+            td_block_give(segment);
+        }
+        segment = next;
     }
 }
 
@@ -106,24 +105,34 @@ int td_outbuf_vector(const struct td_outbuf *out, struct iovec *vector, int max)
 
 void td_outbuf_advance(struct td_outbuf *out, size_t len)
 {
+    struct td_outseg *sent = out->first;
+    struct td_outseg *last_sent = NULL;
+    struct td_outseg *segment = sent;
     out->size -= len;
-    while (out->first != NULL) {
-        struct td_outseg *segment = out->first;
-        if (len < segment->len) {
-            segment->data += len;
-            segment->len -= len;
-            return;
-        }
+    while (segment != NULL && len >= segment->len) {
         len -= segment->len;
-        segment->len = 0;
-        drop_first(out);
+        last_sent = segment;
+        segment = segment->next;
+    }
+    if (segment != NULL) {
+        segment->data += len;
+        segment->len -= len;
+    }
+    if (last_sent != NULL) {
+        out->first = segment;
+        if (segment == NULL) {
+            out->last = NULL;
+        }
+        last_sent->next = NULL;
+        drop_chain(sent);
     }
 }
 
 void td_outbuf_clear(struct td_outbuf *out)
 {
+    struct td_outseg *first = out->first;
+    out->first = NULL;
+    out->last = NULL;
     out->size = 0;
-    while (out->first != NULL) {
-        drop_first(out);
-    }
+    drop_chain(first);
 }

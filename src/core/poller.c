@@ -33,6 +33,7 @@ void td_poller_destroy(struct td_poller *poller)
     td_free(poller->slots);
     poller->slots = NULL;
     poller->slot_count = 0;
+    poller->free_slot = NO_SLOT;
 }
 
 static enum td_status grow_slots(struct td_poller *poller)

@@ -43,7 +43,7 @@ enum td_status td_sock_send(int fd, struct td_outbuf *out)
             if (errno == EINTR) {
                 continue;
             }
-            return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? TD_AGAIN : TD_SYS;
+            return errno == EAGAIN || errno == EWOULDBLOCK ? TD_AGAIN : TD_SYS;
         }
         td_outbuf_advance(out, (size_t)sent);
         if ((size_t)sent < offered) {
@@ -52,6 +52,26 @@ enum td_status td_sock_send(int fd, struct td_outbuf *out)
         }
     }
     return TD_OK;
+}
+
+/* accept(2): errors of the connection that is gone, or of the network under it; the next one may be fine. */
+static bool is_passing(int error)
+{
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
 }
 
 enum td_status td_sock_accept(int listener, int *fd, struct sockaddr_storage *peer, socklen_t *peer_len)
@@ -66,7 +86,7 @@ enum td_status td_sock_accept(int listener, int *fd, struct sockaddr_storage *pe
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return TD_AGAIN;
         }
-        if (errno != EINTR && errno != ECONNABORTED) {
+        if (!is_passing(errno)) {
             return TD_SYS;
         }
     }
@@ -75,9 +95,4 @@ enum td_status td_sock_accept(int listener, int *fd, struct sockaddr_storage *pe
 bool td_errno_is_connreset(int error)
 {
     return error == ECONNRESET || error == ECONNABORTED || error == EPIPE || error == ETIMEDOUT;
-}
-
-bool td_errno_is_exhausted(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }

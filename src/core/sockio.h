@@ -18,7 +18,5 @@ TD_MUST_CHECK enum td_status td_sock_send(int fd, struct td_outbuf *out);
 TD_MUST_CHECK enum td_status td_sock_accept(int listener, int *fd, struct sockaddr_storage *peer, socklen_t *peer_len);
 /* Did the peer (or the network) end the connection? IOStream._is_connreset. */
 bool td_errno_is_connreset(int error);
-/* Is the process or the machine out of descriptors or memory, so that accepting again at once is useless? */
-bool td_errno_is_exhausted(int error);
 
 #endif

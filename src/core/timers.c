@@ -72,7 +72,8 @@ enum td_status td_timers_set(struct td_timers *timers, struct td_timer *timer, u
         timers->capacity = capacity;
     }
     td_timers_remove(timers, timer);
-    timer->deadline = deadline;
+    /* Not ahead of timers that were due before it, or td_timers_run would leave those. */
+    timer->deadline = deadline < timers->floor ? timers->floor : deadline;
     timer->sequence = timers->sequence++;
     timers->count++;
     sift_up(timers, timer, timers->count - 1);
@@ -107,6 +108,7 @@ int td_timers_run(struct td_timers *timers, uint64_t now)
 {
     /* A timer set by a callback has a later sequence: it waits for the next run even when it is due already. */
     uint64_t limit = timers->sequence;
+    timers->floor = now;
     while (timers->count && timers->heap[0]->deadline <= now && timers->heap[0]->sequence < limit) {
         struct td_timer *timer = timers->heap[0];
         td_timers_remove(timers, timer);

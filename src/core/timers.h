@@ -22,6 +22,7 @@ struct td_timers {
     size_t count;
     size_t capacity;
     uint64_t sequence;
+    uint64_t floor; /* `now` of the last run: no timer is set for an earlier time */
 };
 
 void td_timer_init(struct td_timer *timer, int (*fn)(void *owner), void *owner);

@@ -19,7 +19,7 @@ enum {
 };
 /* RULE_TARGET_KIND */
 enum {
-    TARGET_HANDLER, /* RULE_TARGET is a handler class, RULE_KWARGS its target_kwargs or None */
+    TARGET_HANDLER, /* RULE_TARGET is a handler class, RULE_KWARGS its target_kwargs */
     TARGET_ROUTER,  /* RULE_TARGET is a tuple of compiled rules */
     TARGET_OPAQUE   /* ask Python */
 };
@@ -67,11 +67,34 @@ static bool lists_unchanged(PyObject *lists)
     return true;
 }
 
+/* The version tags of the routing classes, mixed: another value when one of them was patched. 0 if one has no tag. */
+static uint64_t class_tags(struct native_state *state)
+{
+    uint64_t mixed = 1;
+    PyObject *classes = BOUND(state, route_classes);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(classes); i++) {
+        PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(classes, i);
+        unsigned int tag = guard_version_tag(type);
+        if (tag == 0) {
+            /* A lookup gives it one, if there are any left. */
+            (void)_PyType_Lookup(type, NAME(state, match));
+            tag = guard_version_tag(type);
+        }
+        if (tag == 0) {
+            return 0;
+        }
+        mixed = mixed * UINT64_C(1000003) + tag;
+    }
+    return mixed;
+}
+
 /* Makes the tree if there is none that holds. 0 or -1. */
 static int prepare_rules(ApplicationObject *self)
 {
     struct native_state *state = self->state;
-    if (self->rules != NULL && self->epoch == state->route_epoch && lists_unchanged(self->lists)) {
+    uint64_t classes = class_tags(state);
+    if (self->rules != NULL && self->epoch == state->route_epoch && classes != 0 && classes == self->classes &&
+        lists_unchanged(self->lists)) {
         return 0;
     }
     unsigned long epoch = state->route_epoch;
@@ -83,6 +106,7 @@ static int prepare_rules(ApplicationObject *self)
     Py_XSETREF(self->lists, Py_NewRef(PyTuple_GET_ITEM(compiled, 1)));
     Py_DECREF(compiled);
     self->epoch = epoch;
+    self->classes = class_tags(state);
     return 0;
 }
 
@@ -228,7 +252,11 @@ static int walk(ApplicationObject *self, PyObject *rules, RequestObject *request
         case TARGET_HANDLER: {
             PyObject *kwargs = PyTuple_GET_ITEM(rule, RULE_KWARGS);
             route->handler_class = Py_NewRef(PyTuple_GET_ITEM(rule, RULE_TARGET));
-            route->handler_kwargs = kwargs == Py_None ? NULL : Py_NewRef(kwargs);
+            int given = PyDict_CheckExact(kwargs) ? PyDict_GET_SIZE(kwargs) > 0 : PyObject_IsTrue(kwargs);
+            if (given < 0) {
+                return FAILED;
+            }
+            route->handler_kwargs = given ? Py_NewRef(kwargs) : NULL;
             return FOUND;
         }
         case TARGET_ROUTER:

@@ -19,13 +19,14 @@ typedef struct application_object {
     PyObject *transforms; /* owned, Tornado's attribute */
     PyObject *rules;      /* owned: the compiled default_router, NULL until used */
     PyObject *lists;      /* owned: tuple of (rules list, tuple of its items) */
+    uint64_t classes;     /* version tags of Tornado's routing classes at that time */
     unsigned long epoch;  /* state->route_epoch when it was compiled */
     bool hooks_set;       /* an attribute of the object shadows a hook: look closer */
     PyObject *dict;
     PyObject *weakrefs;
 } ApplicationObject;
 
-/* What the routing found. All owned by the holder; release with route_clear. */
+/* What the routing found. All owned by the holder; released with route_clear. */
 struct route {
     PyObject *handler_class;  /* a RequestHandler class, or NULL: then `delegate` is set */
     PyObject *handler_kwargs; /* dict or NULL */

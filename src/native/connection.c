@@ -1,6 +1,7 @@
 /* See connection.h: a connection's life. */
 #include "connection.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "convert.h"
@@ -9,6 +10,7 @@
 #include "handler.h"
 #include "request.h"
 
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/sockio.h"
 
@@ -81,16 +83,13 @@ void conn_clear_exchange(ServerConnectionObject *self)
 static void close_descriptor(ServerConnectionObject *self)
 {
     if (self->stream != NULL) {
-        /* The socket object that the application saw owns the descriptor now. */
         PyObject *result = PyObject_CallMethodNoArgs(self->stream, NAME(self->state, _closed_by_connection));
         if (result == NULL) {
             errors_unraisable(self->state, self->stream);
         }
         Py_XDECREF(result);
     }
-    else {
-        close(self->fd);
-    }
+    close(self->fd);
     self->fd = -1;
 }
 
@@ -98,6 +97,10 @@ static void close_descriptor(ServerConnectionObject *self)
 static void close_socket(ServerConnectionObject *self)
 {
     self->waiting_answer = self->phase == CONN_ANSWER;
+    if (self->out.size > 0 && td_sock_send(self->fd, &self->out) == TD_SYS) {
+        /* The answers that were gathered go out as far as they can. Nobody is left to tell that they can't. */
+        errno = 0;
+    }
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
@@ -190,7 +193,8 @@ void conn_close_gracefully(ServerConnectionObject *self)
     self->phase = CONN_LINGER;
     if (self->out.size > 0) {
         /* conn_flush comes back here when the output is gone; a peer that never reads is cut off. */
-        if (conn_set_deadline(self, td_clock_after(engine_now(self->engine), self->server->header_timeout)) < 0) {
+        double timeout = self->server->header_timeout;
+        if (timeout >= 0 && conn_set_deadline(self, td_clock_after(engine_now(self->engine), timeout)) < 0) {
             PyErr_Clear();
         }
         return;
@@ -242,10 +246,19 @@ PyObject *conn_detach(ServerConnectionObject *self)
     if (result == NULL) {
         return NULL;
     }
+    if (self->phase == CONN_CLOSED) {
+        Py_DECREF(result);
+        PyErr_SetNone(BOUND(state, StreamClosedError));
+        return NULL;
+    }
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
     engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
+    if (self->stream != NULL) {
+        /* The stand-in has a descriptor of its own. */
+        close(self->fd);
+    }
     self->fd = -1;
     Py_CLEAR(self->stream);
     td_inbuf_clear(&self->in);
@@ -380,10 +393,23 @@ static int server_connection_traverse(ServerConnectionObject *self, visitproc vi
 static int server_connection_clear(ServerConnectionObject *self)
 {
     if (self->engine != NULL && self->phase != CONN_CLOSED) {
-        /* Nobody can reach it any more, so nobody is told. */
-        close_socket(self);
-        self->notify_closed = false;
+        /* Nobody can reach it any more, so nobody is told. No Python is called: at exit, the module's names may be gone. */
+        self->phase = CONN_CLOSED;
+        td_timers_remove(&self->engine->timers, &self->timer);
+        engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
+        close(self->fd);
+        self->fd = -1;
     }
+    self->notify_closed = false;
+    while (self->waiters != NULL) {
+        struct conn_waiter *waiter = self->waiters;
+        self->waiters = waiter->next;
+        Py_DECREF(waiter->future);
+        td_free(waiter);
+    }
+    self->waiters_end = &self->waiters;
+    td_inbuf_clear(&self->in);
+    td_outbuf_clear(&self->out);
     conn_clear_exchange(self);
     Py_CLEAR(self->server);
     Py_CLEAR(self->address);

@@ -1,10 +1,12 @@
 /* One accepted socket: HTTP1ServerConnection, from its bytes to its bytes.
  *
- * connection.c      its life: accepted, closed, detached, timed out; the type
- * connection_read.c input: heads and bodies, and what they set going
- * connection_write.c output: the answer's framing, sending, the futures that wait for it
- * exchange.c        HTTP1Connection: what Python sees of one request and its answer
- * exchange_head.c   the head of an answer from any headers object */
+ * connection.c          its life: accepted, closed, detached, timed out; the type
+ * connection_read.c     input: heads and bodies, and the turn that drives a connection
+ * connection_request.c  from a head to the handler class or the delegate that takes the request
+ * connection_delegate.c the general path: driving an HTTPMessageDelegate
+ * connection_write.c    output: the answer's framing, sending, the futures that wait for it
+ * exchange.c            HTTP1Connection: what Python sees of one request and its answer
+ * exchange_head.c       the head of an answer from any headers object */
 #ifndef NATIVE_CONNECTION_H
 #define NATIVE_CONNECTION_H
 

@@ -15,7 +15,11 @@ int conn_delegate_headers(ServerConnectionObject *self);
 /* Reads on and calls data_received and finish. 1: call again; 0: wait for something; -1: an exception must leave the loop. */
 int conn_delegate_body(ServerConnectionObject *self);
 
-/* -- of connection_read.c, for both paths -- */
+/* -- of connection_read.c and connection_request.c, for both paths -- */
+
+/* A complete head: finds who takes the request, up to the start of its body. 0, or -1 with an exception that Tornado would log.
+ */
+int conn_begin_request(ServerConnectionObject *self);
 
 /* A view of the unread input, receiving if there is none (or none that helps). False: nothing to read; the connection may be
  * closed now. The view may lie in the engine's scratch: call conn_settle_input before any call into Python. */

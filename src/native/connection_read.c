@@ -18,6 +18,7 @@
 
 #define LINGER_BYTES (1 << 20)    /* discarded at most after an answer that closes */
 #define TURN_BYTES (256 * 1024)   /* received from one connection before others have their turn */
+#define TURN_EXCHANGE 1024        /* what one exchange counts for, so that pipelining has the same limit */
 #define BODY_FIRST_ROOM (1 << 20) /* bytes allocated on a mere Content-Length */
 
 /* What a step of the turn leaves to do. */
@@ -151,6 +152,10 @@ void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
 void conn_next_exchange(ServerConnectionObject *self)
 {
     conn_clear_exchange(self);
+    if (self->phase == CONN_CLOSED) {
+        /* By a destructor. */
+        return;
+    }
     self->sequence++;
     self->phase = CONN_HEAD;
     self->scan = (struct td_head_scan){0};
@@ -173,218 +178,6 @@ int conn_start(ServerConnectionObject *self)
         return -1;
     }
     return server_application(self->server) == NULL ? conn_start_delegate(self) : 0;
-}
-
-static void note_head(ServerConnectionObject *self)
-{
-    const struct td_head *head = self->head;
-    self->version_1_1 = head->version_minor == 1;
-    self->head_method = td_span_is(td_head_method(head), "HEAD");
-    self->echo_keep_alive = head->version_minor == 0 && td_rules_wants_keep_alive(head);
-    self->expects_continue = td_rules_expects_continue(head);
-    self->max_body_size = self->server->max_body_size;
-    self->body_timeout = self->server->body_timeout;
-    self->deadline = TD_NEVER;
-}
-
-static bool is_gzip(const struct td_head *head)
-{
-    const struct td_field *field = td_head_find(head, "content-encoding");
-    return field != NULL && td_span_is_nocase(td_field_value(head, field), "gzip");
-}
-
-static bool has_proxy_fields(const struct td_head *head)
-{
-    return td_head_find(head, "x-forwarded-for") != NULL || td_head_find(head, "x-real-ip") != NULL ||
-           td_head_find(head, "x-scheme") != NULL || td_head_find(head, "x-forwarded-proto") != NULL;
-}
-
-/* xheaders: the request takes what Tornado's context makes of the proxy's fields. */
-static int apply_xheaders(ServerConnectionObject *self)
-{
-    struct native_state *state = self->state;
-    PyObject *context = conn_context(self);
-    PyObject *headers = request_slot(self->request, REQUEST_headers);
-    PyObject *result = context && headers ? PyObject_CallMethodOneArg(context, NAME(state, _apply_xheaders), headers) : NULL;
-    if (result == NULL) {
-        return -1;
-    }
-    Py_DECREF(result);
-    self->xheaders_applied = true;
-    PyObject *remote_ip = PyObject_GetAttr(context, NAME(state, remote_ip));
-    PyObject *protocol = remote_ip ? PyObject_GetAttr(context, NAME(state, protocol)) : NULL;
-    if (protocol == NULL) {
-        Py_XDECREF(remote_ip);
-        return -1;
-    }
-    Py_XSETREF(self->request->slots[REQUEST_remote_ip], remote_ip);
-    Py_XSETREF(self->request->slots[REQUEST_protocol], protocol);
-    return 0;
-}
-
-void conn_unapply_xheaders(ServerConnectionObject *self)
-{
-    if (!self->xheaders_applied) {
-        return;
-    }
-    self->xheaders_applied = false;
-    PyObject *exception = errors_take();
-    PyObject *result = PyObject_CallMethodNoArgs(self->context, NAME(self->state, _unapply_xheaders));
-    if (result == NULL) {
-        errors_unraisable(self->state, self->context);
-    }
-    Py_XDECREF(result);
-    errors_give(exception);
-}
-
-/* HTTPServerRequest parses the query at once and refuses too many arguments; it is parsed lazily here, so only counted. */
-static int check_query(RequestObject *request)
-{
-    struct td_span target = td_head_target(request->head);
-    size_t fields = 0;
-    for (size_t i = request->head->path_len; i < target.len; i++) {
-        fields += target.data[i] == '&';
-    }
-    if (request->head->path_len + 1 >= target.len) {
-        return 0;
-    }
-    uint64_t limit = UINT64_MAX;
-    struct native_state *state = request->state;
-    PyObject *config = PyObject_GetAttr(BOUND(state, httputil), NAME(state, _DEFAULT_PARSE_BODY_CONFIG));
-    PyObject *urlencoded = config ? PyObject_GetAttr(config, NAME(state, urlencoded)) : NULL;
-    Py_XDECREF(config);
-    if (urlencoded == NULL || convert_size_attribute(urlencoded, NAME(state, max_arguments), UINT64_MAX, &limit) < 0) {
-        /* Tornado before 6.6 has no such limit. */
-        PyErr_Clear();
-    }
-    Py_XDECREF(urlencoded);
-    return fields < limit || request_slot(request, REQUEST_arguments) != NULL ? 0 : -1;
-}
-
-/* HTTPConnection's promise to a client that waits with its body (RFC 9110 10.1.1). */
-int conn_send_continue(ServerConnectionObject *self)
-{
-    static const char answer[] = "HTTP/1.1 100 (Continue)\r\n\r\n";
-    if (!self->expects_continue || self->write_finished || self->phase == CONN_CLOSED) {
-        return 0;
-    }
-    if (td_outbuf_append(&self->out, answer, sizeof(answer) - 1) != TD_OK) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    conn_flush(self);
-    return 0;
-}
-
-/* As _read_body, which leaves one value of a repeated Content-Length. */
-static int normalize_length(ServerConnectionObject *self, PyObject *headers)
-{
-    const struct td_field *field = td_head_find(self->head, "content-length");
-    struct td_span value = td_field_value(self->head, field);
-    const char *comma = memchr(value.data, ',', value.len);
-    if (comma == NULL && td_head_find_next(self->head, field, "content-length") == NULL) {
-        return 0;
-    }
-    PyObject *name = PyUnicode_InternFromString("Content-Length");
-    PyObject *length = convert_latin1(td_span_of(value.data, comma ? (size_t)(comma - value.data) : value.len));
-    int status = name != NULL && length != NULL ? PyObject_SetItem(headers, name, length) : -1;
-    Py_XDECREF(name);
-    Py_XDECREF(length);
-    return status;
-}
-
-int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
-{
-    enum td_framing framing;
-    uint64_t length = 0;
-    struct td_verdict why;
-    if (td_rules_framing(self->head, self->max_body_size, &framing, &length, &why) != TD_OK) {
-        conn_refuse(self, &why);
-        return 0;
-    }
-    if (framing == TD_FRAMING_LENGTH && headers != NULL && normalize_length(self, headers) < 0) {
-        return -1;
-    }
-    if (framing == TD_FRAMING_LENGTH && length == 0) {
-        /* Complete without any input to wait for. */
-        framing = TD_FRAMING_NONE;
-    }
-    td_body_start(&self->body, framing, length, self->max_body_size);
-    self->body_len = 0;
-    self->phase = CONN_BODY;
-    if (framing != TD_FRAMING_NONE && self->body_timeout >= 0) {
-        if (conn_set_deadline(self, td_clock_after(engine_now(self->engine), self->body_timeout)) < 0) {
-            return -1;
-        }
-        self->body_timer = true;
-    }
-    return 0;
-}
-
-/* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
-static int begin_native(ServerConnectionObject *self, ApplicationObject *application)
-{
-    struct native_state *state = self->state;
-    struct route route = {0};
-    self->request = request_new(self);
-    if (self->request == NULL || check_query(self->request) < 0 ||
-        (self->server->xheaders && has_proxy_fields(self->head) && apply_xheaders(self) < 0) ||
-        application_find(application, self->request, &route) < 0) {
-        return -1;
-    }
-    if (self->phase == CONN_CLOSED) {
-        route_clear(&route);
-        return 0;
-    }
-    bool streams = route.handler_class != NULL && handler_streams_body(state, route.handler_class);
-    if (route.delegate != NULL || streams || (self->server->decompress && is_gzip(self->head))) {
-        int status = conn_take_route_delegate(self, application, &route);
-        route_clear(&route);
-        return status < 0 ? -1 : conn_delegate_headers(self);
-    }
-    self->application = (ApplicationObject *)Py_NewRef((PyObject *)application);
-    self->handler_class = route.handler_class;
-    self->handler_kwargs = route.handler_kwargs;
-    self->path_args = route.path_args;
-    self->path_kwargs = route.path_kwargs;
-    if (conn_send_continue(self) < 0) {
-        return -1;
-    }
-    if (self->phase == CONN_CLOSED) {
-        return 0;
-    }
-    return conn_begin_body(self,
-                           td_head_find(self->head, "content-length") ? request_slot(self->request, REQUEST_headers) : NULL);
-}
-
-/* A complete head: who takes the request? */
-static int begin_request(ServerConnectionObject *self)
-{
-    struct td_verdict why;
-    note_head(self);
-    if (td_rules_keep_alive(self->head, &self->keep_alive, &why) != TD_OK) {
-        conn_refuse(self, &why);
-        return 0;
-    }
-    if (self->server->no_keep_alive) {
-        self->keep_alive = false;
-    }
-    ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
-    if (application == NULL) {
-        if (self->delegate == NULL && conn_start_delegate(self) < 0) {
-            return -1;
-        }
-        return self->phase == CONN_CLOSED ? 0 : conn_delegate_headers(self);
-    }
-    struct td_span host;
-    if (td_rules_host(self->head, &host, &why) != TD_OK) {
-        conn_refuse(self, &why);
-        return 0;
-    }
-    Py_INCREF(application);
-    int status = begin_native(self, application);
-    Py_DECREF(application);
-    return status;
 }
 
 int conn_request_failed(ServerConnectionObject *self)
@@ -434,7 +227,7 @@ static enum step read_head(ServerConnectionObject *self)
         if (self->exchange != NULL) {
             exchange_set_head(self->exchange, self->head);
         }
-        return after_request_call(self, begin_request(self));
+        return after_request_call(self, conn_begin_request(self));
     case TD_PARTIAL:
         if (in_scratch && !conn_settle_input(self, input, in_scratch, 0)) {
             return STEP_WAIT;
@@ -601,6 +394,12 @@ static enum step next_step(ServerConnectionObject *self)
                 return STEP_WAIT;
             }
         }
+        self->turn_bytes += TURN_EXCHANGE;
+        if (self->turn_bytes >= TURN_BYTES && self->in.len > 0) {
+            conn_flush(self);
+            engine_schedule(self->engine, self);
+            return STEP_WAIT;
+        }
         bool general = self->delegate != NULL;
         conn_next_exchange(self);
         if (general && self->phase == CONN_HEAD && server_application(self->server) == NULL && conn_start_delegate(self) < 0) {
@@ -629,6 +428,7 @@ int conn_pump(ServerConnectionObject *self)
         step = next_step(self);
     }
     self->pumping = false;
+    PyObject *exception = step == STEP_EXIT ? errors_take() : NULL;
     if (self->phase == CONN_CLOSED) {
         conn_notify_closed(self);
     }
@@ -640,6 +440,7 @@ int conn_pump(ServerConnectionObject *self)
         }
     }
     Py_DECREF(self);
+    errors_give(exception);
     return step == STEP_EXIT ? -1 : 0;
 }
 

@@ -36,6 +36,9 @@ static void arm_timer(EngineObject *engine)
 
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline)
 {
+    if (engine->closed) {
+        return 0;
+    }
     if (deadline == TD_NEVER) {
         td_timers_remove(&engine->timers, timer);
         return 0;
@@ -195,6 +198,9 @@ static void close_descriptors(EngineObject *self)
     self->closed = true;
     close(self->timer_fd);
     close(self->wake_fd);
+    /* Callbacks that are on the stack may still arm and wake: not somebody else's descriptor. */
+    self->timer_fd = -1;
+    self->wake_fd = -1;
     td_poller_destroy(&self->poller);
     td_timers_destroy(&self->timers);
 }
@@ -202,20 +208,31 @@ static void close_descriptors(EngineObject *self)
 PyDoc_STRVAR(engine_close_doc,
              "close($self)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
 
-static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
+/* Closes a listener or a connection; false if there is none left. */
+static bool close_one(EngineObject *self)
 {
-    Py_INCREF(self);
-    for (uint32_t i = 0; !self->closed && i < self->poller.slot_count; i++) {
+    for (uint32_t i = 0; i < self->poller.slot_count; i++) {
         /* A copy: closing may free or reuse the slot. */
         struct td_poll_slot slot = self->poller.slots[i];
         if (slot.fn == listener_on_event) {
             listener_close(slot.owner);
+            return true;
         }
-        else if (slot.fn == conn_on_event) {
+        if (slot.fn == conn_on_event) {
             PyObject *connection = Py_NewRef((PyObject *)slot.owner);
             conn_close(slot.owner);
             Py_DECREF(connection);
+            return true;
         }
+    }
+    return false;
+}
+
+static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_INCREF(self);
+    while (!self->closed && close_one(self)) {
+        /* From the start each time: callbacks may have registered something in a slot that was passed. */
     }
     while (self->ready != NULL) {
         struct server_connection *connection = self->ready;
@@ -282,7 +299,19 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-/* No clear: what is watched breaks the cycles when its own is called. */
+/* What is watched breaks its cycles when its own clear is called; what waits for a turn can't. */
+static int engine_clear(EngineObject *self)
+{
+    while (self->ready != NULL) {
+        struct server_connection *connection = self->ready;
+        self->ready = connection->next_ready;
+        connection->scheduled = false;
+        Py_DECREF((PyObject *)connection);
+    }
+    self->ready_end = &self->ready;
+    return 0;
+}
+
 static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
@@ -327,13 +356,10 @@ static PyMemberDef engine_members[] = {
 PyDoc_STRVAR(engine_doc, "Engine()\n--\n\nAn epoll set that serves connections; one for each event loop.");
 
 static PyType_Slot engine_slots[] = {
-    {Py_tp_new, engine_new},
-    {Py_tp_dealloc, engine_dealloc},
-    {Py_tp_traverse, engine_traverse},
-    {Py_tp_methods, engine_methods},
-    {Py_tp_members, engine_members},
-    {Py_tp_doc, (void *)engine_doc},
-    {0, NULL},
+    {Py_tp_new, engine_new},           {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_traverse, engine_traverse}, {Py_tp_clear, engine_clear},
+    {Py_tp_methods, engine_methods},   {Py_tp_members, engine_members},
+    {Py_tp_doc, (void *)engine_doc},   {0, NULL},
 };
 
 static PyType_Spec engine_spec = {

@@ -1,6 +1,8 @@
 /* See guard.h. */
 #include "guard.h"
 
+#include <stdbool.h>
+
 static const enum native_name handler_names[] = {
 #define X(name) NAME_##name,
     HANDLER_HOOKS(X)
@@ -86,13 +88,10 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg)
     return 0;
 }
 
-/* Is the hook what tornadoc expects on this class, and is Tornado's own definition behind it still Tornado's? */
-static int is_changed(struct guard *guard, int i, PyTypeObject *type, PyObject *name)
+/* Is Tornado's own definition of the hook not Tornado's any more? */
+static bool is_patched(struct guard *guard, int i, PyObject *name)
 {
-    if (guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i]) {
-        return 1;
-    }
-    return _PyType_Lookup(type, name) != guard->expected[i];
+    return guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i];
 }
 
 static int has_cooperative_init(struct native_state *state, struct guard *guard, PyTypeObject *type)
@@ -116,16 +115,14 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     uint64_t mask = 0;
     for (int i = 0; i < hook_sets[set].count; i++) {
         PyObject *name = state->names[hook_sets[set].names[i]];
-        int changed;
-        if (set == GUARD_HANDLER && i == HOOK___init__) {
-            /* A subclass's own __init__ is called as such; only a patch of Tornado's would be passed over. */
-            changed = guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i];
-        }
-        else {
-            changed = is_changed(guard, i, type, name);
-        }
-        if (changed) {
+        bool patched = is_patched(guard, i, name);
+        /* A subclass's own __init__ is called as such; only a patch of Tornado's would be passed over. */
+        bool own_init = set == GUARD_HANDLER && i == HOOK___init__;
+        if (patched || (!own_init && _PyType_Lookup(type, name) != guard->expected[i])) {
             mask |= UINT64_C(1) << i;
+        }
+        if (patched) {
+            mask |= UINT64_C(1) << (i + GUARD_MAX_HOOKS);
         }
     }
     if (set == GUARD_HANDLER && has_cooperative_init(state, guard, type)) {
@@ -134,11 +131,19 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     return mask;
 }
 
+unsigned int guard_version_tag(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return type->tp_version_tag;
+#else
+    return PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type->tp_version_tag : 0;
+#endif
+}
+
 uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
 {
     struct guard *guard = &state->guards[set];
-    unsigned int tag =
-        PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) || PY_VERSION_HEX >= 0x030d0000 ? type->tp_version_tag : 0;
+    unsigned int tag = guard_version_tag(type);
     size_t place = ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);
     if (tag != 0 && guard->cache[place].type == type && guard->cache[place].tag == tag) {
         return guard->cache[place].mask;

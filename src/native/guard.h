@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#define GUARD_MAX_HOOKS 32
+
 /* A set of method names that the fast path takes for granted; bit i of a mask stands for names[i]. */
 /* clang-format off */
 #define HANDLER_HOOKS(X)                                                                                                        \
@@ -29,6 +31,8 @@ enum handler_hook {
 };
 
 #define HOOK(name) (UINT64_C(1) << HOOK_##name)
+/* Tornado's own definition was replaced, so that a native method of the name must step back. */
+#define HOOK_BEHIND(name) (UINT64_C(1) << (HOOK_##name + GUARD_MAX_HOOKS))
 
 #define APPLICATION_HOOKS(X) X(start_request) X(find_handler) X(get_handler_delegate) X(__call__) X(log_request)
 
@@ -52,7 +56,7 @@ enum server_hook {
 
 #define SERVER_HOOK(name) (UINT64_C(1) << SERVER_HOOK_##name)
 
-#define EXCHANGE_HOOKS(X) X(write_headers) X(write) X(finish)
+#define EXCHANGE_HOOKS(X) X(write_headers) X(write) X(finish) X(set_close_callback)
 
 enum exchange_hook {
 #define X(name) EXCHANGE_HOOK_##name,
@@ -63,7 +67,6 @@ enum exchange_hook {
 
 enum guard_set { GUARD_HANDLER, GUARD_APPLICATION, GUARD_SERVER, GUARD_EXCHANGE, GUARD_SET_COUNT };
 
-#define GUARD_MAX_HOOKS 32
 #define GUARD_CACHE 256 /* classes remembered in each set; a power of two */
 
 struct guard {
@@ -84,6 +87,8 @@ int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *bas
 void guard_clear(struct native_state *state);
 int guard_traverse(struct native_state *state, visitproc visit, void *arg);
 
+/* The version tag of a class, which changes with every modification of it or of a base; 0 if it has none now. */
+unsigned int guard_version_tag(PyTypeObject *type);
 /* The hooks that the class changes. Never fails: what can't be found out counts as changed. */
 uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
 /* The hooks that an instance dict (may be NULL) shadows. */

@@ -213,6 +213,10 @@ static int handler_init(HandlerObject *self, PyObject *args, PyObject *kwargs)
     for (int i = 0; i < 2; i++) {
         if (i < PyTuple_GET_SIZE(args)) {
             given[i] = Py_NewRef(PyTuple_GET_ITEM(args, i));
+            if (rest != NULL && PyDict_GetItemWithError(rest, names[i]) != NULL) {
+                PyErr_Format(PyExc_TypeError, "RequestHandler.__init__() got multiple values for argument '%U'", names[i]);
+                goto done;
+            }
         }
         else if (rest != NULL && (given[i] = Py_XNewRef(PyDict_GetItemWithError(rest, names[i]))) != NULL) {
             if (PyDict_DelItem(rest, names[i]) < 0) {
@@ -220,7 +224,14 @@ static int handler_init(HandlerObject *self, PyObject *args, PyObject *kwargs)
             }
         }
         else {
-            PyErr_Format(PyExc_TypeError, "RequestHandler.__init__() missing a required argument: '%U'", names[i]);
+            if (i == 0 && (rest == NULL || PyDict_GetItemWithError(rest, names[1]) == NULL)) {
+                PyErr_SetString(PyExc_TypeError,
+                                "RequestHandler.__init__() missing 2 required positional arguments: 'application' "
+                                "and 'request'");
+            }
+            else {
+                PyErr_Format(PyExc_TypeError, "RequestHandler.__init__() missing 1 required positional argument: '%U'", names[i]);
+            }
             goto done;
         }
     }

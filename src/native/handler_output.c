@@ -42,6 +42,9 @@ static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *con
     return result;
 }
 
+/* Has somebody replaced Tornado's method of that name? Then it is theirs that has to run. */
+#define IS_PATCHED(self, name) (guard_type_mask((self)->state, GUARD_HANDLER, Py_TYPE(self)) & HOOK_BEHIND(name))
+
 /* -- status and headers -- */
 
 void handler_set_status(HandlerObject *self, long code)
@@ -52,7 +55,7 @@ void handler_set_status(HandlerObject *self, long code)
 
 static PyObject *method_set_status(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    if (count != 1 || kwnames != NULL || !PyLong_CheckExact(args[0])) {
+    if (count != 1 || kwnames != NULL || !PyLong_CheckExact(args[0]) || IS_PATCHED(self, set_status)) {
         return call_tornado(self, NAME(self->state, set_status), args, count, kwnames);
     }
     long code = PyLong_AsLong(args[0]);
@@ -65,6 +68,9 @@ static PyObject *method_set_status(HandlerObject *self, PyObject *const *args, P
 
 static PyObject *method_get_status(HandlerObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (IS_PATCHED(self, get_status)) {
+        return call_tornado(self, NAME(self->state, get_status), NULL, 0, NULL);
+    }
     return PyLong_FromLong(self->status_code);
 }
 
@@ -115,7 +121,8 @@ static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
 
 static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    if (count != 2 || kwnames != NULL || !PyUnicode_CheckExact(args[0]) || (handler_mask(self) & HOOK(_convert_header_value))) {
+    if (count != 2 || kwnames != NULL || !PyUnicode_CheckExact(args[0]) || IS_PATCHED(self, set_header) ||
+        (handler_mask(self) & HOOK(_convert_header_value))) {
         return call_tornado(self, NAME(self->state, set_header), args, count, kwnames);
     }
     PyObject *text = convert_value(self, args[1]);
@@ -188,7 +195,7 @@ int handler_write(HandlerObject *self, PyObject *chunk)
 
 static PyObject *method_write(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    if (count != 1 || kwnames != NULL) {
+    if (count != 1 || kwnames != NULL || IS_PATCHED(self, write)) {
         return call_tornado(self, NAME(self->state, write), args, count, kwnames);
     }
     return handler_write(self, args[0]) < 0 ? NULL : Py_NewRef(Py_None);
@@ -365,7 +372,7 @@ static int put_output(HandlerObject *self, RequestObject *request)
 
 static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    RequestObject *request = flush_target(self, handler_mask(self));
+    RequestObject *request = IS_PATCHED(self, flush) ? NULL : flush_target(self, handler_mask(self));
     if (request == NULL || count > 1 || kwnames != NULL) {
         return call_tornado(self, NAME(self->state, flush), args, count, kwnames);
     }
@@ -638,7 +645,7 @@ done:
 
 static PyObject *method_finish(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    if (count > 1 || kwnames != NULL) {
+    if (count > 1 || kwnames != NULL || IS_PATCHED(self, finish)) {
         return call_tornado(self, NAME(self->state, finish), args, count, kwnames);
     }
     return handler_finish(self, count ? args[0] : NULL, true);
@@ -646,6 +653,9 @@ static PyObject *method_finish(HandlerObject *self, PyObject *const *args, Py_ss
 
 static PyObject *method_clear(HandlerObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (IS_PATCHED(self, clear)) {
+        return call_tornado(self, NAME(self->state, clear), NULL, 0, NULL);
+    }
     return handler_clear_response(self, handler_mask(self)) < 0 ? NULL : Py_NewRef(Py_None);
 }
 

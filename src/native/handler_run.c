@@ -369,11 +369,31 @@ static int reset_caches(struct native_state *state, ApplicationObject *applicati
     return result == NULL ? -1 : 0;
 }
 
+/* What stands behind ** may be any mapping. A new reference to a dict; NULL with an exception. */
+static PyObject *dict_of_mapping(PyObject *mapping)
+{
+    if (PyDict_CheckExact(mapping)) {
+        return Py_NewRef(mapping);
+    }
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && PyDict_Update(dict, mapping) < 0) {
+        Py_CLEAR(dict);
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Format(PyExc_TypeError, "argument after ** must be a mapping, not %.200s", Py_TYPE(mapping)->tp_name);
+        }
+    }
+    return dict;
+}
+
 static PyObject *make_handler(ServerConnectionObject *connection, ApplicationObject *application)
 {
     PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)connection->request};
     PyObject *handler_class = Py_NewRef(connection->handler_class);
-    PyObject *kwargs = Py_XNewRef(connection->handler_kwargs);
+    PyObject *kwargs = NULL;
+    if (connection->handler_kwargs != NULL && (kwargs = dict_of_mapping(connection->handler_kwargs)) == NULL) {
+        Py_DECREF(handler_class);
+        return NULL;
+    }
     PyObject *handler = PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
     Py_DECREF(handler_class);
     Py_XDECREF(kwargs);
@@ -425,8 +445,11 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
         status = transforms ? 0 : -1;
     }
     if (status == 0) {
+        /* An __init__ that does not call its base's leaves a handler without request: Tornado's own frame says what is missing.
+         */
         bool native =
-            PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute));
+            PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
+            ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
         if (!native) {
             status = run_general(connection, handler, transforms);
         }

@@ -74,10 +74,11 @@ static int on_accept_error(ListenerObject *self, int error)
     if (self->engine == NULL) {
         return 0;
     }
-    if (td_poller_modify(&self->engine->poller, self->fd, 0, self->slot) == TD_OK &&
-        engine_set_timer(self->engine, &self->timer, td_clock_after(now, EXHAUSTED_PAUSE)) < 0) {
+    /* The timer first: without it, nobody would take the mask off again. */
+    if (engine_set_timer(self->engine, &self->timer, td_clock_after(now, EXHAUSTED_PAUSE)) < 0) {
         return errors_report(self->state, "Exception in accept handler");
     }
+    (void)!td_poller_modify(&self->engine->poller, self->fd, 0, self->slot);
     return 0;
 }
 

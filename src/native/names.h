@@ -16,9 +16,9 @@
     X(header_timeout) X(headers_received) X(hexdigest) X(info) X(initialize) X(isEnabledFor) X(items) X(json_encode)            \
     X(log_function) X(log_request) X(match) X(max_body_size) X(max_buffer_size) X(max_header_size) X(name) X(no_keep_alive)     \
     X(on_close) X(on_connection_close) X(on_finish) X(options) X(patch) X(post) X(prepare) X(protocol) X(put) X(remote_ip)      \
-    X(request) X(request_callback) X(result) X(set_default_headers) X(set_etag_header) X(set_exception) X(set_header)           \
-    X(set_result) X(set_status) X(ssl_options) X(start_request) X(static_hash_cache) X(SUPPORTED_METHODS) X(update) X(warning)  \
-    X(write) X(write_headers) X(xheaders) X(xsrf_cookies)
+    X(request) X(request_callback) X(result) X(set_close_callback) X(set_default_headers) X(set_etag_header) X(set_exception)   \
+    X(set_header) X(set_result) X(set_status) X(ssl_options) X(start_request) X(static_hash_cache) X(SUPPORTED_METHODS)         \
+    X(update) X(warning) X(write) X(write_headers) X(xheaders) X(xsrf_cookies)
 /* clang-format on */
 
 enum native_name {
@@ -51,8 +51,8 @@ enum native_text {
     X(gzip_delegate) X(hand_over) X(HTTP1Connection) X(HTTP1ServerConnection) X(HTTPError) X(HTTPHeaders) X(HTTPInputError)     \
     X(HTTPOutputError) X(HTTPServerRequest) X(httputil) X(Logger) X(log_callback) X(log_exception) X(log_message)               \
     X(make_context) X(make_stream) X(make_ui) X(parse_query) X(report_uncaught) X(RequestStartLine) X(reset_caches)             \
-    X(responses) X(ResponseStartLine) X(run_delegate) X(run_general) X(server_version) X(sha1) X(split_host) X(start_task)      \
-    X(StreamClosedError) X(tornado_HTTPHeaders) X(tornado_RequestHandler)
+    X(responses) X(ResponseStartLine) X(route_classes) X(run_delegate) X(run_general) X(server_version) X(sha1) X(split_host)   \
+    X(start_task) X(StreamClosedError) X(tornado_HTTPHeaders) X(tornado_RequestHandler)
 /* clang-format on */
 
 enum native_bound {

@@ -22,7 +22,7 @@ struct head_case {
 #define FAULT(name, raw, fault, subject) {name, BYTES(raw), TD_FAULT_##fault, subject}
 /* clang-format on */
 /* One header line after a good request line, and one good line behind it. */
-#define LINE(line)    "GET / HTTP/1.1\r\n" line "\r\nB: c\r\n\r\n"
+#define LINE(line) "GET / HTTP/1.1\r\n" line "\r\nB: c\r\n\r\n"
 #define REQUEST(line) line "\r\nHost: a\r\n\r\n"
 
 static const struct head_case head_cases[] = {
