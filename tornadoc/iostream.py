@@ -70,7 +70,10 @@ def make_stream(connection: _native.HTTP1ServerConnection, fd: int) -> Connectio
 def adopt(
     fd: int, stand_in: ConnectionStream | None, unread: bytes, unsent: bytes, max_buffer_size: int, chunk_size: int
 ) -> IOStream:
-    """An IOStream for a socket that leaves HTTP (the descriptor, or the one that a stand-in has already), with the input that was not consumed and the output that was not sent."""
+    """An IOStream for a socket that leaves HTTP: over the descriptor, or over the one that a stand-in has already.
+
+    It holds the input that was not consumed and the output that was not sent.
+    """
     stream: IOStream
     if stand_in is None:
         owner = socket.socket(fileno=fd)

@@ -173,7 +173,7 @@ def default_route(application: Application) -> tuple[type, dict[str, Any]]:
 
     handler_class = application.settings.get("default_handler_class")
     if handler_class:
-        return accelerated(handler_class), application.settings.get("default_handler_args", {})
+        return accelerated(handler_class), application.settings.get("default_handler_args") or {}
     return ErrorHandler, {"status_code": 404}
 
 

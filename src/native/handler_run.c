@@ -370,7 +370,7 @@ static int reset_caches(struct native_state *state, ApplicationObject *applicati
 }
 
 /* What stands behind ** may be any mapping. A new reference to a dict; NULL with an exception. */
-static PyObject *dict_of_mapping(PyObject *mapping)
+static PyObject *dict_of_mapping(PyObject *mapping, PyObject *handler_class)
 {
     if (PyDict_CheckExact(mapping)) {
         return Py_NewRef(mapping);
@@ -379,7 +379,15 @@ static PyObject *dict_of_mapping(PyObject *mapping)
     if (dict != NULL && PyDict_Update(dict, mapping) < 0) {
         Py_CLEAR(dict);
         if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Format(PyExc_TypeError, "argument after ** must be a mapping, not %.200s", Py_TYPE(mapping)->tp_name);
+            PyErr_Clear();
+            PyObject *module = PyObject_GetAttrString(handler_class, "__module__");
+            PyObject *name = module ? PyObject_GetAttrString(handler_class, "__qualname__") : NULL;
+            if (name != NULL) {
+                PyErr_Format(PyExc_TypeError, "%S.%S() argument after ** must be a mapping, not %.200s", module, name,
+                             Py_TYPE(mapping)->tp_name);
+            }
+            Py_XDECREF(module);
+            Py_XDECREF(name);
         }
     }
     return dict;
@@ -390,7 +398,7 @@ static PyObject *make_handler(ServerConnectionObject *connection, ApplicationObj
     PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)connection->request};
     PyObject *handler_class = Py_NewRef(connection->handler_class);
     PyObject *kwargs = NULL;
-    if (connection->handler_kwargs != NULL && (kwargs = dict_of_mapping(connection->handler_kwargs)) == NULL) {
+    if (connection->handler_kwargs != NULL && (kwargs = dict_of_mapping(connection->handler_kwargs, handler_class)) == NULL) {
         Py_DECREF(handler_class);
         return NULL;
     }

@@ -10,6 +10,7 @@ from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, ResponseStartLine
 from tornado.ioloop import IOLoop
 from tornado.locks import Event
 from tornado.template import DictLoader
+
 from tornadoc.httpserver import HTTPServer
 from tornadoc.web import Application, Finish, HTTPError, RedirectHandler, RequestHandler, StaticFileHandler, stream_request_body
 from tornadoc.websocket import WebSocketHandler
@@ -307,9 +308,7 @@ class Router(routing.Router):
 
 
 def callback(request):
-    request.connection.write_headers(
-        ResponseStartLine("HTTP/1.1", 200, "OK"), HTTPHeaders({"Content-Length": "8"}), b"callback"
-    )
+    request.connection.write_headers(ResponseStartLine("HTTP/1.1", 200, "OK"), HTTPHeaders({"Content-Length": "8"}), b"callback")
     request.connection.finish()
 
 

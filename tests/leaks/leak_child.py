@@ -25,6 +25,8 @@ class Child:
     def __init__(self, static, exact=False):
         """exact: have every allocation counted, at the cost of speed and of a meaningful resident size."""
         environment = dict(os.environ)
+        # A script has its own folder on the path: the tornadoc under test is the one beside these tests.
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parents[1]), *filter(None, [environment.get("PYTHONPATH")])])
         if exact:
             # Without pools and thread caches malloc itself knows how much is in use, to the byte.
             environment.update(PYTHONMALLOC="malloc", GLIBC_TUNABLES="glibc.malloc.tcache_count=0")
@@ -122,9 +124,9 @@ class Served:
     def __init__(self, servers):
         self.servers = servers
         # A leaked reference to one of these shows in nothing but its count.
+        import leak_app
         from tornado import web
 
-        import leak_app
         import tornadoc
         from tornadoc import _native
 

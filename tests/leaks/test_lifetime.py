@@ -10,6 +10,7 @@ import weakref
 
 import pytest
 from tornado.httputil import RequestStartLine
+
 from tornadoc import _native
 from tornadoc.http1connection import NativeHTTP1Connection, NativeHTTP1ServerConnection
 from tornadoc.httpserver import HTTPServer
@@ -243,6 +244,7 @@ def test_a_request_that_is_kept_outlives_its_connection(no_collector):
 
 def test_servers_and_engines_die_with_their_loop():
     """Many loops in one process: a forgotten server must not keep descriptors or objects."""
+
     async def main():
         server = HTTPServer(Application([(r"/", Hello)]))
         server.listen(0, "127.0.0.1")

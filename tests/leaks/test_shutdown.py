@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -106,7 +107,8 @@ SCRIPTS = {
 
 def run(script, package):
     script = PRELUDE.replace("PACKAGE", package) + textwrap.dedent(script)
-    return subprocess.run([sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=60)
+    root = Path(__file__).resolve().parents[2]
+    return subprocess.run([sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=60, cwd=root)
 
 
 def complaints(errors):
