@@ -15,7 +15,7 @@ from typing import Any
 import tornado.iostream as _tornado
 from tornado.concurrent import Future
 from tornado.iostream import *  # noqa: F403
-from tornado.iostream import BaseIOStream, IOStream
+from tornado.iostream import BaseIOStream, IOStream, StreamClosedError
 
 if typing.TYPE_CHECKING:
     from tornadoc import _native
@@ -37,16 +37,20 @@ class ConnectionStream(IOStream):
             self.socket = None  # type: ignore[assignment]
             self._closed = True
             self._write_buffer = None  # type: ignore[assignment]
-        self._connection = connection
+        # None once the connection is closed: it holds this object, and no cycle may stay behind.
+        self._connection = connection if fd >= 0 else None
 
     def write(self, data: bytes | memoryview) -> Future[None]:
+        if self._connection is None:
+            raise StreamClosedError(real_error=self.error)
         return self._connection._write(data)
 
     def close(self, exc_info: Any = False) -> None:
-        self._connection._close()
+        if self._connection is not None:
+            self._connection._close()
 
     def writing(self) -> bool:
-        return self._connection._pending() > 0
+        return self._connection is not None and self._connection._pending() > 0
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         # The connection watches the socket.
@@ -57,6 +61,7 @@ class ConnectionStream(IOStream):
 
     def _closed_by_connection(self) -> None:
         self._closed = True
+        self._connection = None
         if self.socket is not None:
             self.close_fd()
         self._signal_closed()

@@ -164,7 +164,9 @@ static PyObject *make_host_name(RequestObject *self)
 static PyObject *make_connection(RequestObject *self)
 {
     ServerConnectionObject *transport = self->transport;
-    if (transport->sequence == self->sequence) {
+    /* A connection that is done with does not hold the object: nothing would break the cycle any more. */
+    bool over = transport->phase == CONN_CLOSED && !transport->notify_closed;
+    if (transport->sequence == self->sequence && !over) {
         return Py_XNewRef((PyObject *)exchange_current(transport));
     }
     return (PyObject *)exchange_new(transport, self->sequence, self->head);

@@ -1,6 +1,7 @@
 """The application that the leak tests serve: one handler for each way through the native code."""
 
 import asyncio
+import select
 import ssl
 from pathlib import Path
 
@@ -155,6 +156,16 @@ class Pieces(RequestHandler):
 class Large(RequestHandler):
     def get(self):
         self.write(LARGE)
+
+
+class Lingers(RequestHandler):
+    """Returns only when the client, which has a part of the finished answer, has reset the connection."""
+
+    def get(self):
+        poll = select.poll()
+        poll.register(self.request.connection.stream.socket, select.POLLHUP)
+        self.finish(LARGE)
+        assert poll.poll(10_000)
 
 
 class LargePieces(RequestHandler):
@@ -336,6 +347,7 @@ def make_servers(static):
         (r"/pieces", Pieces),
         (r"/large", Large),
         (r"/large_pieces", LargePieces),
+        (r"/lingers", Lingers),
         (r"/later", Later),
         (r"/waits", Waits),
         (r"/forsaken", Forsaken),

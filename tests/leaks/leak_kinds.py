@@ -305,6 +305,7 @@ abandoned("closed_in_a_delegates_body", request("/router", "Content-Length: 1000
 abandoned("closed_in_a_callback_servers_head", b"GET / HTTP/1.1\r\n", server="callback")
 abandoned("closed_in_the_answer", request("/large"), answer=True)
 abandoned("reset_in_the_answer", request("/large"), answer=True, reset=True)
+abandoned("reset_before_the_handler_returns", request("/lingers"), answer=True, reset=True)
 abandoned("reset_between_flushes", request("/large_pieces"), answer=True, reset=True)
 abandoned("closed_while_the_handler_waits", request("/waits"), answer=True)
 abandoned("reset_while_the_handler_waits", request("/waits"), answer=True, reset=True)
