@@ -59,7 +59,10 @@ static bool lists_unchanged(PyObject *lists)
         PyObject *list = PyTuple_GET_ITEM(pair, 0);
         PyObject *items = PyTuple_GET_ITEM(pair, 1);
         Py_ssize_t size = PyTuple_GET_SIZE(items);
-        if (PyList_GET_SIZE(list) != size ||
+        if (PyList_GET_SIZE(list) != size) {
+            return false;
+        }
+        if (size > 0 &&
             memcmp(((PyListObject *)list)->ob_item, &PyTuple_GET_ITEM(items, 0), (size_t)size * sizeof(PyObject *)) != 0) {
             return false;
         }

@@ -129,6 +129,9 @@ def test_the_interpreter_ends_quietly(name):
     new = complaints(result.stderr)
     if new:
         new -= complaints(run(SCRIPTS[name], "tornado").stderr)
+    if name == "pending_handler_of_a_loop_left_open":
+        # asyncio's true words about a loop that was never closed: whether they are heard depends on the order of finalization.
+        new -= {"Task was destroyed but it is pending!", "source_traceback: Object created at (most recent call last):"}
     assert not new, result.stderr
 
 
