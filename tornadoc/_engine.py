@@ -9,7 +9,8 @@ from tornado.ioloop import IOLoop
 
 from tornadoc import _native
 
-_engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _native.Engine] = weakref.WeakKeyDictionary()
+# Weak both ways: the IOLoop's table of handlers keeps an engine, and what an engine serves refers to its loop.
+_engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_native.Engine]] = weakref.WeakKeyDictionary()
 
 
 def current_engine() -> _native.Engine:
@@ -20,9 +21,10 @@ def current_engine() -> _native.Engine:
     """
     io_loop = IOLoop.current()
     loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]
-    engine = _engines.get(loop)
+    known = _engines.get(loop)
+    engine = known() if known is not None else None
     if engine is None:
         engine = _native.Engine()
         io_loop.add_handler(engine, engine.run, io_loop.READ)
-        _engines[loop] = engine
+        _engines[loop] = weakref.ref(engine)
     return engine

@@ -5,6 +5,7 @@ Everything else is Tornado's: its public names are re-exported, and any other at
 
 from __future__ import annotations
 
+import types
 import typing
 from typing import Any
 
@@ -44,3 +45,16 @@ class HTTPHeaders(_native.HTTPHeaders, _TornadoHTTPHeaders):  # type: ignore[no-
 
 class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest):  # type: ignore[no-redef, misc]
     """Tornado's `HTTPServerRequest`. Of a natively served request, each attribute is made when it is looked at."""
+
+    # copy.copy and pickle: the attributes live in the native part.
+
+    def __reduce_ex__(self, protocol: typing.SupportsIndex) -> str | tuple[Any, ...]:
+        return super().__reduce_ex__(max(protocol.__index__(), 2))
+
+    def __getstate__(self) -> dict[str, Any]:
+        native = (name for name, kind in vars(_native.HTTPServerRequest).items() if isinstance(kind, types.GetSetDescriptorType))
+        return {name: getattr(self, name) for name in native if not name.startswith("__") and hasattr(self, name)} | self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)

@@ -527,10 +527,15 @@ static PyMemberDef server_connection_members[] = {
 PyDoc_STRVAR(server_connection_doc, "The native half of a served connection; made by the engine when it accepts.");
 
 static PyType_Slot server_connection_slots[] = {
-    {Py_tp_dealloc, server_connection_dealloc}, {Py_tp_traverse, server_connection_traverse},
-    {Py_tp_clear, server_connection_clear},     {Py_tp_methods, server_connection_methods},
-    {Py_tp_getset, server_connection_getset},   {Py_tp_members, server_connection_members},
-    {Py_tp_doc, (void *)server_connection_doc}, {0, NULL},
+    {Py_tp_new, native_no_new},
+    {Py_tp_dealloc, server_connection_dealloc},
+    {Py_tp_traverse, server_connection_traverse},
+    {Py_tp_clear, server_connection_clear},
+    {Py_tp_methods, server_connection_methods},
+    {Py_tp_getset, server_connection_getset},
+    {Py_tp_members, server_connection_members},
+    {Py_tp_doc, (void *)server_connection_doc},
+    {0, NULL},
 };
 
 static PyType_Spec server_connection_spec = {

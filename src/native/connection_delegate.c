@@ -100,8 +100,9 @@ int conn_take_route_delegate(ServerConnectionObject *self, ApplicationObject *ap
 
 /* -- waiting -- */
 
-/* Waits for what a delegate's method returned. 1: it was done already, go on; 0: paused; -1 with its exception. Steals result. */
-static int wait_for(ServerConnectionObject *self, PyObject *result)
+/* Waits for what a delegate's method returned, which runs in that context. 1: it was done already, go on; 0: paused; -1 with its
+ * exception. Steals result. */
+static int wait_for(ServerConnectionObject *self, PyObject *result, PyObject *context)
 {
     if (result == NULL) {
         return -1;
@@ -110,8 +111,7 @@ static int wait_for(ServerConnectionObject *self, PyObject *result)
         Py_DECREF(result);
         return 1;
     }
-    PyObject *future =
-        PyObject_CallFunctionObjArgs(BOUND(self->state, run_delegate), result, (PyObject *)self, self->run_context, NULL);
+    PyObject *future = PyObject_CallFunctionObjArgs(BOUND(self->state, run_delegate), result, (PyObject *)self, context, NULL);
     Py_DECREF(result);
     if (future == NULL) {
         return -1;
@@ -166,7 +166,10 @@ int conn_delegate_headers(ServerConnectionObject *self)
     if (headers != NULL) {
         self->in_delegate = true;
         self->headers_pending = true;
-        status = wait_for(self, call_in_context(self, self->delegate, NAME(self->state, headers_received), start_line, headers));
+        PyObject *context = Py_NewRef(self->run_context);
+        status = wait_for(self, call_in_context(self, self->delegate, NAME(self->state, headers_received), start_line, headers),
+                          context);
+        Py_DECREF(context);
         if (status == 1) {
             status = headers_done(self);
         }
@@ -295,7 +298,9 @@ int conn_delegate_body(ServerConnectionObject *self)
         self->body_ended = ended;
     }
     if (piece != NULL && PyBytes_GET_SIZE(piece) > 0 && !self->write_finished) {
-        status = wait_for(self, call_in_context(self, self->delegate, NAME(self->state, data_received), piece, NULL));
+        PyObject *context = Py_NewRef(self->run_context);
+        status = wait_for(self, call_in_context(self, self->delegate, NAME(self->state, data_received), piece, NULL), context);
+        Py_DECREF(context);
     }
     Py_XDECREF(piece);
     if (status >= 0 && self->phase == CONN_BODY && self->body_ended && !self->paused) {

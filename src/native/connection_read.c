@@ -286,8 +286,9 @@ static enum step dispatch(ServerConnectionObject *self)
         Py_XSETREF(self->request->slots[REQUEST_body], self->body_bytes);
         self->body_bytes = NULL;
     }
-    int status = handler_run(self);
+    /* As in Tornado, the connection's context has its own values again when the handler runs; the request keeps the proxy's. */
     conn_unapply_xheaders(self);
+    int status = handler_run(self);
     return status < 0 ? STEP_EXIT : STEP_MORE;
 }
 

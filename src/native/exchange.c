@@ -435,10 +435,9 @@ static void exchange_dealloc(ExchangeObject *self)
 PyDoc_STRVAR(exchange_doc, "The native half of a request's HTTP1Connection; made when request.connection is looked at.");
 
 static PyType_Slot exchange_slots[] = {
-    {Py_tp_dealloc, exchange_dealloc}, {Py_tp_traverse, exchange_traverse},
-    {Py_tp_clear, exchange_clear},     {Py_tp_methods, exchange_methods},
-    {Py_tp_getset, exchange_getset},   {Py_tp_members, exchange_members},
-    {Py_tp_doc, (void *)exchange_doc}, {0, NULL},
+    {Py_tp_new, native_no_new},        {Py_tp_dealloc, exchange_dealloc}, {Py_tp_traverse, exchange_traverse},
+    {Py_tp_clear, exchange_clear},     {Py_tp_methods, exchange_methods}, {Py_tp_getset, exchange_getset},
+    {Py_tp_members, exchange_members}, {Py_tp_doc, (void *)exchange_doc}, {0, NULL},
 };
 
 static PyType_Spec exchange_spec = {

@@ -132,7 +132,7 @@ static PyObject *current_method(HandlerObject *self)
 static PyObject *supported_method(HandlerObject *self, RequestObject *request, uint64_t mask)
 {
     struct native_state *state = self->state;
-    if (!(mask & HOOK(SUPPORTED_METHODS)) && request->slots[REQUEST_method] == NULL) {
+    if (!(mask & HOOK(SUPPORTED_METHODS)) && request->slots[REQUEST_method] == NULL && request->deleted == 0) {
         PyObject *name = standard_method(state, td_head_method(request->head));
         if (name == NULL) {
             raise_http_error(self, 405);
@@ -340,7 +340,7 @@ static int execute(HandlerObject *self, RequestObject *request, ApplicationObjec
     if (status > 0 && self->finished) {
         status = 0;
     }
-    if (status > 0 && (self->request != (PyObject *)request || request->slots[REQUEST_method] != NULL)) {
+    if (status > 0 && (self->request != (PyObject *)request || request->slots[REQUEST_method] != NULL || request->deleted != 0)) {
         /* prepare() may have changed the method. */
         Py_SETREF(name, current_method(self));
         status = name ? 1 : -1;
@@ -393,17 +393,14 @@ static PyObject *dict_of_mapping(PyObject *mapping, PyObject *handler_class)
     return dict;
 }
 
-static PyObject *make_handler(ServerConnectionObject *connection, ApplicationObject *application)
+static PyObject *make_handler(const struct route *route, ApplicationObject *application, RequestObject *request)
 {
-    PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)connection->request};
-    PyObject *handler_class = Py_NewRef(connection->handler_class);
+    PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)request};
     PyObject *kwargs = NULL;
-    if (connection->handler_kwargs != NULL && (kwargs = dict_of_mapping(connection->handler_kwargs, handler_class)) == NULL) {
-        Py_DECREF(handler_class);
+    if (route->handler_kwargs != NULL && (kwargs = dict_of_mapping(route->handler_kwargs, route->handler_class)) == NULL) {
         return NULL;
     }
-    PyObject *handler = PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
-    Py_DECREF(handler_class);
+    PyObject *handler = PyObject_VectorcallDict(route->handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
     Py_XDECREF(kwargs);
     return handler;
 }
@@ -428,12 +425,11 @@ static PyObject *make_transforms(ApplicationObject *application, RequestObject *
 }
 
 /* The general path: _execute as a coroutine in a task. */
-static int run_general(ServerConnectionObject *connection, PyObject *handler, PyObject *transforms)
+static int run_general(struct native_state *state, PyObject *handler, PyObject *transforms, const struct route *route)
 {
-    struct native_state *state = connection->state;
     PyObject *result = PyObject_CallFunctionObjArgs(BOUND(state, run_general), handler, transforms,
-                                                    connection->path_args ? connection->path_args : Py_None,
-                                                    connection->path_kwargs ? connection->path_kwargs : Py_None, NULL);
+                                                    route->path_args ? route->path_args : Py_None,
+                                                    route->path_kwargs ? route->path_kwargs : Py_None, NULL);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -444,11 +440,18 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
 {
     struct native_state *state = connection->state;
     RequestObject *request = (RequestObject *)Py_NewRef((PyObject *)connection->request);
+    /* Held here: any call into Python may end the exchange and with it what the connection holds. */
+    struct route route = {
+        .handler_class = Py_NewRef(connection->handler_class),
+        .handler_kwargs = Py_XNewRef(connection->handler_kwargs),
+        .path_args = Py_XNewRef(connection->path_args),
+        .path_kwargs = Py_XNewRef(connection->path_kwargs),
+    };
     PyObject *transforms = NULL;
     PyObject *handler = NULL;
     int status = reset_caches(state, application);
     if (status == 0) {
-        handler = make_handler(connection, application);
+        handler = make_handler(&route, application, request);
         transforms = handler ? make_transforms(application, request) : NULL;
         status = transforms ? 0 : -1;
     }
@@ -459,21 +462,18 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
             PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
             ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
         if (!native) {
-            status = run_general(connection, handler, transforms);
+            status = run_general(state, handler, transforms, &route);
         }
         else {
             HandlerObject *self = (HandlerObject *)handler;
-            PyObject *args = Py_XNewRef(connection->path_args);
-            PyObject *kwargs = Py_XNewRef(connection->path_kwargs);
             Py_XSETREF(self->transforms, Py_NewRef(transforms));
-            if (execute(self, request, application, args, kwargs) < 0) {
+            if (execute(self, request, application, route.path_args, route.path_kwargs) < 0) {
                 status = handle_exception(self);
                 *leave = status < 0;
             }
-            Py_XDECREF(args);
-            Py_XDECREF(kwargs);
         }
     }
+    route_clear(&route);
     Py_XDECREF(handler);
     Py_XDECREF(transforms);
     Py_DECREF(request);

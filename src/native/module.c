@@ -33,6 +33,12 @@ struct native_state *native_state_of(PyTypeObject *type)
     return module ? PyModule_GetState(module) : NULL;
 }
 
+PyObject *native_no_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyErr_Format(PyExc_TypeError, "cannot create '%.100s' objects: the server makes them", type->tp_name);
+    return NULL;
+}
+
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);

@@ -54,6 +54,9 @@ int engine_setup_types(PyObject *module, struct native_state *state);
 int application_setup_types(PyObject *module, struct native_state *state);
 int handler_setup_types(PyObject *module, struct native_state *state);
 
+/* tp_new of types whose objects only the native code makes: TypeError. */
+PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot);
 

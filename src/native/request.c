@@ -107,7 +107,7 @@ bool request_may_be_conditional(RequestObject *self)
 
 bool request_path_span(RequestObject *self, struct td_span *path)
 {
-    if (self->slots[REQUEST_path] == NULL && self->head != NULL) {
+    if (self->slots[REQUEST_path] == NULL && self->head != NULL && self->deleted == 0) {
         *path = td_span_of(self->head->text + self->head->target, self->head->path_len);
         return true;
     }
@@ -117,7 +117,7 @@ bool request_path_span(RequestObject *self, struct td_span *path)
 
 bool request_method_span(RequestObject *self, struct td_span *method)
 {
-    if (self->slots[REQUEST_method] == NULL && self->head != NULL) {
+    if (self->slots[REQUEST_method] == NULL && self->head != NULL && self->deleted == 0) {
         *method = td_head_method(self->head);
         return true;
     }
@@ -237,7 +237,7 @@ static const char *const slot_names[] = {
 PyObject *request_slot(RequestObject *self, enum request_slot slot)
 {
     if (self->slots[slot] == NULL) {
-        if (self->head == NULL) {
+        if (self->head == NULL || (self->deleted & (UINT32_C(1) << slot))) {
             PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%s'", Py_TYPE(self)->tp_name, slot_names[slot]);
             return NULL;
         }
@@ -264,10 +264,12 @@ static PyObject *get_slot(RequestObject *self, void *closure)
 static int set_slot(RequestObject *self, PyObject *value, void *closure)
 {
     enum request_slot slot = (enum request_slot)(intptr_t)closure;
-    if (value == NULL && self->slots[slot] == NULL) {
+    uint32_t bit = UINT32_C(1) << slot;
+    if (value == NULL && self->slots[slot] == NULL && (self->head == NULL || (self->deleted & bit))) {
         PyErr_SetString(PyExc_AttributeError, slot_names[slot]);
         return -1;
     }
+    self->deleted = value ? self->deleted & ~bit : self->deleted | bit;
     Py_XSETREF(self->slots[slot], Py_XNewRef(value));
     return 0;
 }

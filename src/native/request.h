@@ -28,6 +28,7 @@ typedef struct request_object {
     struct td_head *head;                /* owned; NULL if Python made the request */
     ServerConnectionObject *transport;   /* owned; NULL if Python made the request */
     uint32_t sequence;                   /* of the exchange in transport */
+    uint32_t deleted;                    /* bit for each slot that Python has deleted and not set again */
     double started;                      /* seconds since the epoch */
     PyObject *slots[REQUEST_SLOT_COUNT]; /* owned; NULL until made or set */
     PyObject *dict;
