@@ -393,37 +393,6 @@ print("fine")
     assert result.stdout == "fine\n", result.stderr
 
 
-def test_tornados_multi_process_start():
-    code = """
-import asyncio, os, sys
-import inprocess
-from tornadoc.httpserver import HTTPServer
-from tornadoc.web import Application, RequestHandler
-from tornado.ioloop import IOLoop
-
-class Leave(RequestHandler):
-    def get(self):
-        self.write("bye")
-        IOLoop.current().add_callback(IOLoop.current().stop)
-
-server = HTTPServer(Application([("/", Leave)]))
-server.bind(0, "127.0.0.1")
-port = server._pending_sockets[0].getsockname()[1]
-if os.fork() == 0:
-    # The clients. Each child leaves after one request.
-    for _ in range(2):
-        inprocess.fetch_blocking(port, inprocess.request("/", headers=["Connection: close"]))
-    os._exit(0)
-import tornado.process
-tornado.process.fork_processes(2, max_restarts=0)
-server.start()
-IOLoop.current().start()
-sys.exit(0)
-"""
-    result = run_python("-W", "ignore", "-c", code, timeout=60)
-    assert result.returncode == 0, result.stderr
-
-
 def test_listening_socket_closed_behind_the_servers_back():
     async def main():
         with log_records():
