@@ -381,7 +381,8 @@ for _ in range(2):
 pids = set()
 try:
     for _ in range(200):
-        pids.add(int(inprocess.fetch_blocking(port, inprocess.request("/", headers=["Connection: close"])).split(b"\\r\\n\\r\\n")[1]))
+        answer = inprocess.fetch_blocking(port, inprocess.request("/", headers=["Connection: close"]))
+        pids.add(int(answer.split(b"\\r\\n\\r\\n")[1]))
 finally:
     for child in children:
         os.kill(child, signal.SIGKILL)
@@ -414,8 +415,9 @@ def test_descriptors_that_ran_out_do_not_stop_the_server():
 import asyncio, logging, resource, socket
 import inprocess
 from test_engine import hello
-logging.getLogger("asyncio").addHandler(logging.NullHandler()); logging.getLogger("asyncio").propagate = False
-logging.getLogger("tornado.application").addHandler(logging.NullHandler()); logging.getLogger("tornado.application").propagate = False
+for name in ("asyncio", "tornado.application"):
+    logging.getLogger(name).addHandler(logging.NullHandler())
+    logging.getLogger(name).propagate = False
 
 async def main():
     async with inprocess.Running(hello()) as server:

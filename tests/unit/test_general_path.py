@@ -81,10 +81,13 @@ def application(web, handler, **settings):
     return web.Application([("/v/(.*)", handler)], **settings)
 
 
-HOOKS = """initialize clear set_default_headers prepare on_finish on_connection_close set_status set_header clear_header write flush finish
-    _log compute_etag set_etag_header check_etag_header _should_not_send_content _clear_representation_headers _break_cycles _execute
-    _cross_origin_protection decode_argument _convert_header_value check_xsrf_cookie get_status add_header write_error send_error
-    log_exception get_current_user _handle_request_exception _request_summary reverse_url""".split()
+HOOKS = """
+    initialize clear set_default_headers prepare on_finish on_connection_close set_status set_header
+    clear_header write flush finish _log compute_etag set_etag_header check_etag_header
+    _should_not_send_content _clear_representation_headers _break_cycles _execute _cross_origin_protection
+    decode_argument _convert_header_value check_xsrf_cookie get_status add_header write_error send_error
+    log_exception get_current_user _handle_request_exception _request_summary reverse_url
+""".split()
 HOOKS = [name for name in HOOKS if hasattr(tornado.web.RequestHandler, name)]
 
 

@@ -15,8 +15,10 @@ from tornado.httputil import HTTPHeaders, RequestStartLine
 import tornadoc.httputil
 from tornadoc.web import Application, RequestHandler
 
-ATTRIBUTES = """method uri version path query headers body remote_ip protocol host host_name files arguments query_arguments body_arguments
-    _start_time _finish_time connection server_connection cookies""".split()
+ATTRIBUTES = """
+    method uri version path query headers body remote_ip protocol host host_name files arguments
+    query_arguments body_arguments _start_time _finish_time connection server_connection cookies
+""".split()
 DATA = request(
     "/p%C3%A1th;x/y?a=b&c=%20d&a=&e",
     "POST",
