@@ -279,6 +279,30 @@ static int call_prepare(HandlerObject *self, uint64_t mask)
     return check_result(self, PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, prepare)), STAGE_PREPARE);
 }
 
+/* What stands behind ** may be any mapping. A new reference to a dict; NULL with an exception. */
+static PyObject *dict_of_mapping(PyObject *mapping, PyObject *function)
+{
+    if (PyDict_CheckExact(mapping)) {
+        return Py_NewRef(mapping);
+    }
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && PyDict_Update(dict, mapping) < 0) {
+        Py_CLEAR(dict);
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+            PyObject *module = PyObject_GetAttrString(function, "__module__");
+            PyObject *name = module ? PyObject_GetAttrString(function, "__qualname__") : NULL;
+            if (name != NULL) {
+                PyErr_Format(PyExc_TypeError, "%S.%S() argument after ** must be a mapping, not %.200s", module, name,
+                             Py_TYPE(mapping)->tp_name);
+            }
+            Py_XDECREF(module);
+            Py_XDECREF(name);
+        }
+    }
+    return dict;
+}
+
 #define SMALL_ARGS 8
 
 /* getattr(self, name)(*path_args, **path_kwargs) */
@@ -301,9 +325,11 @@ static PyObject *call_method(HandlerObject *self, PyObject *name)
     }
     PyObject *method = PyObject_GetAttr((PyObject *)self, name);
     PyObject *args = method ? PySequence_Tuple(self->path_args) : NULL;
-    PyObject *result = args ? PyObject_Call(method, args, self->path_kwargs) : NULL;
+    PyObject *kwargs = args && self->path_kwargs ? dict_of_mapping(self->path_kwargs, method) : NULL;
+    PyObject *result = args && (kwargs || !self->path_kwargs) ? PyObject_Call(method, args, kwargs) : NULL;
     Py_XDECREF(method);
     Py_XDECREF(args);
+    Py_XDECREF(kwargs);
     return result;
 }
 
@@ -367,30 +393,6 @@ static int reset_caches(struct native_state *state, ApplicationObject *applicati
     PyObject *result = PyObject_CallOneArg(BOUND(state, reset_caches), (PyObject *)application);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
-}
-
-/* What stands behind ** may be any mapping. A new reference to a dict; NULL with an exception. */
-static PyObject *dict_of_mapping(PyObject *mapping, PyObject *handler_class)
-{
-    if (PyDict_CheckExact(mapping)) {
-        return Py_NewRef(mapping);
-    }
-    PyObject *dict = PyDict_New();
-    if (dict != NULL && PyDict_Update(dict, mapping) < 0) {
-        Py_CLEAR(dict);
-        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-            PyObject *module = PyObject_GetAttrString(handler_class, "__module__");
-            PyObject *name = module ? PyObject_GetAttrString(handler_class, "__qualname__") : NULL;
-            if (name != NULL) {
-                PyErr_Format(PyExc_TypeError, "%S.%S() argument after ** must be a mapping, not %.200s", module, name,
-                             Py_TYPE(mapping)->tp_name);
-            }
-            Py_XDECREF(module);
-            Py_XDECREF(name);
-        }
-    }
-    return dict;
 }
 
 static PyObject *make_handler(const struct route *route, ApplicationObject *application, RequestObject *request)
