@@ -70,7 +70,7 @@ def test_nothing_is_left_behind(child, name):
     found = leaks(phases(child, make, count), count)
     if found:
         # A cache that was still filling: a leak grows with the requests, and that does not.
-        count = min(10 * count, 2000)
+        count = min(50 * count, 5000)
         found = leaks(phases(child, make, count), count)
     assert found == {}
 

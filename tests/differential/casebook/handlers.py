@@ -17,9 +17,11 @@ for mode in ("", "finish", "raise", "http", "redirect", "status", "error", "bad"
 add("prepare_coroutine", get("/prepare-coroutine") + NEXT)
 for kind in (
     "quick", "slow", "moments", "coroutine", "returns_value", "returns_list", "returns_future", "returns_failed_future",
-    "returns_something", "cancelled", "awaits_cancelled", "cancels_itself", "times_out", "task", "finishes_later", "executor",
+    "returns_something", "cancelled", "awaits_cancelled", "cancels_itself", "times_out", "task", "finishes_later",
 ):  # fmt: skip
     add("methods_" + kind, get("/methods/" + kind) + NEXT, modes=MODES)
+# Nothing but the answer tells when the thread is done.
+add("methods_executor", get("/methods/executor") + NEXT, ("expect", b"uri='/dump/next'"), modes=MODES)
 add("sync_finish_later", get("/sync") + NEXT)
 add("initialized", get("/initialized") + get("/initialized/kwargs") + get("/initialized/kwargs/x%20y"))
 add("initialized_405", post("/initialized", b"abc") + NEXT)
