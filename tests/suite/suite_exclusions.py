@@ -1,0 +1,59 @@
+"""Tests of other projects that don't pass on tornadoc, each with the reason.
+
+The key is "module/Class.test"; a class of tests with a reason in common may be written "module/Class.*".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import sys
+
+#: The test runs and must fail: when it passes, the exclusion is out of date and is reported.
+FAILS = "fails"
+#: The test is not run: it would hang, or end the process, or nothing is learned from it.
+SKIPPED = "skipped"
+#: The test runs, and may pass or fail.
+FLAKY = "flaky"
+
+
+@dataclasses.dataclass(frozen=True)
+class Exclusion:
+    reason: str
+    kind: str = FAILS
+    #: The minor versions of Python 3 to which it applies.
+    since: int = 0
+    until: int = 99
+
+    def applies(self) -> bool:
+        return self.since <= sys.version_info.minor <= self.until
+
+
+_ABSTRACT = "tests that the abstract BaseEventLoop lacks what a whole loop has"
+_ITERATION = "counts calls of a method of the Python iteration, which the native one has no use for"
+
+ASYNCIO: dict[str, Exclusion] = {
+    "test_base_events/BaseEventLoopTests.test_not_implemented": Exclusion(_ABSTRACT),
+    "test_base_events/BaseEventLoopTests.test_run_forever_pre_stopped": Exclusion(_ITERATION),
+    "test_base_events/BaseEventLoopTests.test_single_selecter_event_callback_after_stopping": Exclusion(_ITERATION),
+}
+
+TORNADO: dict[str, Exclusion] = {}
+
+
+def find(exclusions: dict[str, Exclusion], module: str, test: str) -> Exclusion | None:
+    """The exclusion that applies to a test on this Python."""
+    for pattern, exclusion in exclusions.items():
+        if exclusion.applies() and fnmatch.fnmatchcase(f"{module}/{test}", pattern):
+            return exclusion
+    return None
+
+
+def of_module(exclusions: dict[str, Exclusion], module: str) -> dict[str, Exclusion]:
+    """The patterns and exclusions that apply to a module's tests on this Python, without the module's name."""
+    prefix = module + "/"
+    return {
+        pattern.removeprefix(prefix): exclusion
+        for pattern, exclusion in exclusions.items()
+        if exclusion.applies() and pattern.startswith(prefix)
+    }
