@@ -104,7 +104,7 @@ static void close_socket(ServerConnectionObject *self)
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
-    engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
+    engine_unwatch(self->engine, &self->source);
     close_descriptor(self);
     td_inbuf_clear(&self->in);
     td_outbuf_clear(&self->out);
@@ -180,7 +180,7 @@ void conn_close_soon(ServerConnectionObject *self)
         conn_notify_closed(self);
     }
     else if (!self->pumping) {
-        engine_schedule(self->engine, self);
+        engine_schedule(self->engine, &self->source);
     }
     errors_give(exception);
 }
@@ -213,7 +213,7 @@ void conn_close_gracefully(ServerConnectionObject *self)
         return;
     }
     self->readable = true;
-    engine_schedule(self->engine, self);
+    engine_schedule(self->engine, &self->source);
 }
 
 PyObject *conn_detach(ServerConnectionObject *self)
@@ -254,7 +254,7 @@ PyObject *conn_detach(ServerConnectionObject *self)
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
-    engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
+    engine_unwatch(self->engine, &self->source);
     if (self->stream != NULL) {
         /* The stand-in has a descriptor of its own. */
         close(self->fd);
@@ -336,6 +336,7 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
     self->expected = -1;
     self->waiters_end = &self->waiters;
     td_timer_init(&self->timer, on_deadline, self);
+    engine_source_init(&self->source, &conn_engine_kind, (PyObject *)self);
     self->engine = (EngineObject *)Py_NewRef((PyObject *)engine);
     self->server = (ServerObject *)Py_NewRef((PyObject *)server);
     if (peer != NULL) {
@@ -345,7 +346,7 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
         self->peer.any.sa_family = AF_UNSPEC;
         self->address = Py_NewRef(address);
     }
-    if (engine_watch(engine, fd, CONN_EVENTS, conn_on_event, (PyObject *)self, &self->slot) < 0) {
+    if (engine_watch(engine, &self->source, fd, CONN_EVENTS) < 0) {
         close(fd);
         Py_DECREF(self);
         return -1;
@@ -396,7 +397,7 @@ static int server_connection_clear(ServerConnectionObject *self)
         /* Nobody can reach it any more, so nobody is told. No Python is called: at exit, the module's names may be gone. */
         self->phase = CONN_CLOSED;
         td_timers_remove(&self->engine->timers, &self->timer);
-        engine_unwatch(self->engine, self->fd, (PyObject *)self, self->slot);
+        engine_unwatch(self->engine, &self->source);
         close(self->fd);
         self->fd = -1;
     }

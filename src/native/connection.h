@@ -58,7 +58,7 @@ typedef struct server_connection {
     PyObject *context;    /* owned _HTTPRequestContext, NULL until asked for */
     PyObject *stream;     /* owned stand-in for the IOStream, NULL until asked for */
     int fd;               /* -1 once closed or detached */
-    uint32_t slot;
+    struct engine_source source;
     union {
         struct sockaddr any;
         struct sockaddr_in ip4;
@@ -102,8 +102,6 @@ typedef struct server_connection {
     double body_timeout; /* seconds; negative: none */
     int64_t expected;    /* bytes of the answer's body still to come, -1 if not known */
 
-    struct server_connection *next_ready;
-
     uint8_t phase;
     bool readable;        /* the kernel may have input */
     bool peer_ended;      /* an event said that the peer closed: there is an EOF to read */
@@ -111,7 +109,6 @@ typedef struct server_connection {
     bool paused;          /* a delegate's future gates the next read */
     bool body_ended;      /* a delegate's last piece was read; finish() is still to be called */
     bool headers_pending; /* and it is the one of headers_received */
-    bool scheduled;       /* in engine->ready */
     bool need_more;       /* what is buffered is no complete head */
     bool keep_alive;      /* of the current request */
     bool echo_keep_alive; /* HTTP/1.0 asked for it */
@@ -164,12 +161,10 @@ void conn_clear_exchange(ServerConnectionObject *self);
 
 /* Reads and serves until there is nothing more to do. 0, or -1 with a BaseException that must leave the loop. */
 int conn_pump(ServerConnectionObject *self);
-/* The engine's call for a scheduled connection. As conn_pump. */
-int conn_resume(ServerConnectionObject *self);
 /* A new connection: deadline, and the delegate on the general path. 0, or -1 with an exception. */
 int conn_start(ServerConnectionObject *self);
-/* Event callback. As conn_pump. */
-int conn_on_event(void *owner, uint32_t events);
+/* The engine's calls. */
+extern const struct engine_kind conn_engine_kind;
 /* A delegate's future is done: reads on, or ends the connection if it failed. As conn_pump. */
 int conn_resumed(ServerConnectionObject *self, PyObject *future);
 /* Ends a streaming or general-path exchange that was answered before its body was read: the delegate hears of the close. */

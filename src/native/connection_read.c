@@ -52,7 +52,7 @@ bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *
             return false;
         }
         if (self->turn_bytes >= TURN_BYTES) {
-            engine_schedule(self->engine, self);
+            engine_schedule(self->engine, &self->source);
             return false;
         }
         enum td_status status = receive(self, &count);
@@ -338,7 +338,7 @@ static enum step watch_peer(ServerConnectionObject *self)
     if (self->answer_run == 0 || self->answer_run == self->engine->runs) {
         /* As with Tornado's close callback, a handler's task has its first step before the loop tells of an end of file. */
         self->answer_run = self->engine->runs;
-        engine_schedule(self->engine, self);
+        engine_schedule(self->engine, &self->source);
         return STEP_WAIT;
     }
     enum td_status status = receive(self, &count);
@@ -398,7 +398,7 @@ static enum step next_step(ServerConnectionObject *self)
         self->turn_bytes += TURN_EXCHANGE;
         if (self->turn_bytes >= TURN_BYTES && self->in.len > 0) {
             conn_flush(self);
-            engine_schedule(self->engine, self);
+            engine_schedule(self->engine, &self->source);
             return STEP_WAIT;
         }
         bool general = self->delegate != NULL;
@@ -445,14 +445,9 @@ int conn_pump(ServerConnectionObject *self)
     return step == STEP_EXIT ? -1 : 0;
 }
 
-int conn_resume(ServerConnectionObject *self)
+static int on_event(PyObject *owner, uint32_t events)
 {
-    return conn_pump(self);
-}
-
-int conn_on_event(void *owner, uint32_t events)
-{
-    ServerConnectionObject *self = owner;
+    ServerConnectionObject *self = (ServerConnectionObject *)owner;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         self->readable = true;
         self->peer_ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -468,3 +463,15 @@ int conn_on_event(void *owner, uint32_t events)
     Py_DECREF(self);
     return status;
 }
+
+static int on_turn(PyObject *owner)
+{
+    return conn_pump((ServerConnectionObject *)owner);
+}
+
+static void on_close(PyObject *owner)
+{
+    conn_close((ServerConnectionObject *)owner);
+}
+
+const struct engine_kind conn_engine_kind = {.on_event = on_event, .on_turn = on_turn, .on_close = on_close};

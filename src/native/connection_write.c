@@ -173,7 +173,7 @@ static void end_exchange(ServerConnectionObject *self)
         PyErr_Clear();
     }
     if (!self->pumping && (self->in.len > 0 || self->readable)) {
-        engine_schedule(self->engine, self);
+        engine_schedule(self->engine, &self->source);
     }
 }
 

@@ -6,9 +6,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "connection.h"
 #include "errors.h"
-#include "listener.h"
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -53,17 +51,30 @@ int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t dead
     return 0;
 }
 
-int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, PyObject *owner, uint32_t *slot)
+void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner)
 {
-    enum td_status status = engine->closed ? TD_SYS : td_poller_add(&engine->poller, fd, events, fn, owner, slot);
-    if (status == TD_OK) {
-        Py_INCREF(owner);
-        return 0;
-    }
+    *source = (struct engine_source){.kind = kind, .owner = owner, .fd = -1};
+}
+
+static int on_source_event(void *owner, uint32_t events)
+{
+    const struct engine_source *source = owner;
+    return source->kind->on_event(source->owner, events);
+}
+
+int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+{
     if (engine->closed) {
         PyErr_SetString(PyExc_RuntimeError, "the event loop is closed");
+        return -1;
     }
-    else if (status == TD_NOMEM) {
+    enum td_status status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
+    if (status == TD_OK) {
+        source->fd = fd;
+        Py_INCREF(source->owner);
+        return 0;
+    }
+    if (status == TD_NOMEM) {
         PyErr_NoMemory();
     }
     else {
@@ -72,12 +83,25 @@ int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, P
     return -1;
 }
 
-void engine_unwatch(EngineObject *engine, int fd, PyObject *owner, uint32_t slot)
+int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events)
 {
-    if (!engine->closed) {
-        td_poller_remove(&engine->poller, fd, slot);
+    if (!engine->closed && source->fd >= 0 && td_poller_modify(&engine->poller, source->fd, events, source->slot) != TD_OK) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
     }
-    Py_DECREF(owner);
+    return 0;
+}
+
+void engine_unwatch(EngineObject *engine, struct engine_source *source)
+{
+    if (source->fd < 0) {
+        return;
+    }
+    if (!engine->closed) {
+        td_poller_remove(&engine->poller, source->fd, source->slot);
+    }
+    source->fd = -1;
+    Py_DECREF(source->owner);
 }
 
 uint64_t engine_now(EngineObject *engine)
@@ -96,18 +120,39 @@ static void wake(EngineObject *engine)
     (void)ignored;
 }
 
-void engine_schedule(EngineObject *engine, struct server_connection *connection)
+void engine_schedule(EngineObject *engine, struct engine_source *source)
 {
-    if (connection->scheduled) {
+    if (source->scheduled) {
         return;
     }
     if (engine->ready == NULL) {
         wake(engine);
     }
-    connection->scheduled = true;
-    connection->next_ready = NULL;
-    *engine->ready_end = (struct server_connection *)Py_NewRef((PyObject *)connection);
-    engine->ready_end = &connection->next_ready;
+    source->scheduled = true;
+    source->next_ready = NULL;
+    Py_INCREF(source->owner);
+    *engine->ready_end = source;
+    engine->ready_end = &source->next_ready;
+}
+
+/* Empties the engine's queue. What is scheduled from here on belongs to the next turn. */
+static struct engine_source *take_queue(EngineObject *engine)
+{
+    struct engine_source *queue = engine->ready;
+    engine->ready = NULL;
+    engine->ready_end = &engine->ready;
+    return queue;
+}
+
+/* Takes the first source of a queue, and with it a reference to its owner; NULL if there is none. */
+static struct engine_source *take_first(struct engine_source **queue)
+{
+    struct engine_source *source = *queue;
+    if (source != NULL) {
+        *queue = source->next_ready;
+        source->scheduled = false;
+    }
+    return source;
 }
 
 static int on_wake(void *owner, uint32_t events)
@@ -117,22 +162,18 @@ static int on_wake(void *owner, uint32_t events)
     uint64_t count;
     ssize_t ignored = read(engine->wake_fd, &count, sizeof(count));
     (void)ignored;
-    /* What is scheduled from here on belongs to the next wake-up. */
-    struct server_connection *connection = engine->ready;
-    engine->ready = NULL;
-    engine->ready_end = &engine->ready;
+    struct engine_source *queue = take_queue(engine);
+    struct engine_source *source;
     int status = 0;
-    while (connection != NULL) {
-        struct server_connection *next = connection->next_ready;
-        connection->scheduled = false;
+    while ((source = take_first(&queue)) != NULL) {
+        PyObject *served = source->owner;
         if (status == 0) {
-            status = conn_resume(connection);
+            status = source->kind->on_turn(served);
         }
         else {
-            engine_schedule(engine, connection);
+            engine_schedule(engine, source);
         }
-        Py_DECREF((PyObject *)connection);
-        connection = next;
+        Py_DECREF(served);
     }
     return status;
 }
@@ -208,20 +249,17 @@ static void close_descriptors(EngineObject *self)
 PyDoc_STRVAR(engine_close_doc,
              "close($self)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
 
-/* Closes a listener or a connection; false if there is none left. */
+/* Closes one of the objects that are served; false if there is none left. */
 static bool close_one(EngineObject *self)
 {
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
-        /* A copy: closing may free or reuse the slot. */
-        struct td_poll_slot slot = self->poller.slots[i];
-        if (slot.fn == listener_on_event) {
-            listener_close(slot.owner);
-            return true;
-        }
-        if (slot.fn == conn_on_event) {
-            PyObject *connection = Py_NewRef((PyObject *)slot.owner);
-            conn_close(slot.owner);
-            Py_DECREF(connection);
+        if (self->poller.slots[i].fn == on_source_event) {
+            struct engine_source *source = self->poller.slots[i].owner;
+            PyObject *served = Py_NewRef(source->owner);
+            source->kind->on_close(served);
+            /* Whatever it did, the loop over the slots must come to an end. */
+            engine_unwatch(self, source);
+            Py_DECREF(served);
             return true;
         }
     }
@@ -235,13 +273,14 @@ static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
         /* From the start each time: callbacks may have registered something in a slot that was passed. */
     }
     while (self->ready != NULL) {
-        struct server_connection *connection = self->ready;
-        self->ready = connection->next_ready;
-        connection->scheduled = false;
-        conn_notify_closed(connection);
-        Py_DECREF((PyObject *)connection);
+        struct engine_source *queue = take_queue(self);
+        struct engine_source *source;
+        while ((source = take_first(&queue)) != NULL) {
+            PyObject *served = source->owner;
+            source->kind->on_close(served);
+            Py_DECREF(served);
+        }
     }
-    self->ready_end = &self->ready;
     close_descriptors(self);
     Py_DECREF(self);
     Py_RETURN_NONE;
@@ -302,13 +341,11 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 /* What is watched breaks its cycles when its own clear is called; what waits for a turn can't. */
 static int engine_clear(EngineObject *self)
 {
-    while (self->ready != NULL) {
-        struct server_connection *connection = self->ready;
-        self->ready = connection->next_ready;
-        connection->scheduled = false;
-        Py_DECREF((PyObject *)connection);
+    struct engine_source *queue = take_queue(self);
+    struct engine_source *source;
+    while ((source = take_first(&queue)) != NULL) {
+        Py_DECREF(source->owner);
     }
-    self->ready_end = &self->ready;
     return 0;
 }
 
@@ -316,13 +353,12 @@ static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
-        const struct td_poll_slot *slot = &self->poller.slots[i];
-        if (slot->fn == listener_on_event || slot->fn == conn_on_event) {
-            Py_VISIT((PyObject *)slot->owner);
+        if (self->poller.slots[i].fn == on_source_event) {
+            Py_VISIT(((const struct engine_source *)self->poller.slots[i].owner)->owner);
         }
     }
-    for (struct server_connection *connection = self->ready; connection != NULL; connection = connection->next_ready) {
-        Py_VISIT((PyObject *)connection);
+    for (const struct engine_source *source = self->ready; source != NULL; source = source->next_ready) {
+        Py_VISIT(source->owner);
     }
     return 0;
 }

@@ -12,7 +12,23 @@
 
 #define ENGINE_SCRATCH 65536 /* bytes received at once; Tornado's read_chunk_size */
 
-struct server_connection;
+/* What the engine calls on an object that it serves. 0, or -1 with an exception that must leave the loop. */
+struct engine_kind {
+    int (*on_event)(PyObject *owner, uint32_t events); /* EPOLL* bits of its descriptor */
+    int (*on_turn)(PyObject *owner);                   /* after engine_schedule */
+    void (*on_close)(PyObject *owner);                 /* the engine closes: let go of the descriptor, tell who waits */
+};
+
+/* A descriptor in the engine's set and a place in its queue; embedded in the object that owns the descriptor. The engine holds
+ * a reference to that object while it watches the descriptor, and another one while the source is scheduled. */
+struct engine_source {
+    const struct engine_kind *kind;
+    PyObject *owner; /* borrowed: the object that embeds this */
+    struct engine_source *next_ready;
+    int fd; /* -1 while it is not watched */
+    uint32_t slot;
+    bool scheduled;
+};
 
 typedef struct engine_object {
     PyObject_HEAD
@@ -27,21 +43,25 @@ typedef struct engine_object {
     uint32_t runs;  /* calls of run(): tells one iteration of the loop from the next */
     uint64_t now;   /* monotonic, of the current batch */
     char *scratch;  /* owned; input of the connection that is being read, only between a recv and the next call out */
-    struct server_connection *ready; /* connections to go on with, linked by next_ready; each holds a reference */
-    struct server_connection **ready_end;
+    struct engine_source *ready; /* to go on with, linked by next_ready */
+    struct engine_source **ready_end;
     struct td_date_cache date;
     bool closed;
     PyObject *weakrefs;
 } EngineObject;
 
-/* Watches a descriptor for an object of this module and holds the object until engine_unwatch. 0, or -1 with an exception. */
-int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, PyObject *owner, uint32_t *slot);
-/* Stops watching and drops that reference: the caller has another one. */
-void engine_unwatch(EngineObject *engine, int fd, PyObject *owner, uint32_t slot);
+void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
+/* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */
+int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
+/* Changes the events of a watched descriptor. 0, or -1 with OSError. */
+int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events);
+/* Stops watching, before the descriptor is closed, and drops the engine's reference: the caller has another one. A source that
+ * is not watched is left alone. */
+void engine_unwatch(EngineObject *engine, struct engine_source *source);
 /* Sets a timer, keeping the kernel's one at the earliest deadline. 0, or -1 with MemoryError. */
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline);
-/* Has conn_resume called for the connection in this loop iteration or the next. Takes a reference until then. */
-void engine_schedule(EngineObject *engine, struct server_connection *connection);
+/* Has on_turn called in this loop iteration or the next, once. */
+void engine_schedule(EngineObject *engine, struct engine_source *source);
 /* The clock of the current batch, or the real one outside of a batch. */
 uint64_t engine_now(EngineObject *engine);
 

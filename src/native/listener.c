@@ -22,7 +22,7 @@ typedef struct {
     ServerObject *server; /* owned; NULL once stopped */
     PyObject *socket;     /* owned */
     int fd;
-    uint32_t slot;
+    struct engine_source source;
     struct td_timer timer;
     uint64_t last_log;
 } ListenerObject;
@@ -55,7 +55,9 @@ static int resume_accepting(void *owner)
 {
     ListenerObject *self = owner;
     if (self->engine != NULL) {
-        (void)!td_poller_modify(&self->engine->poller, self->fd, EPOLLIN, self->slot);
+        if (engine_rewatch(self->engine, &self->source, EPOLLIN) < 0) {
+            return errors_report(self->state, "Exception in accept handler");
+        }
     }
     return 0;
 }
@@ -78,13 +80,15 @@ static int on_accept_error(ListenerObject *self, int error)
     if (engine_set_timer(self->engine, &self->timer, td_clock_after(now, EXHAUSTED_PAUSE)) < 0) {
         return errors_report(self->state, "Exception in accept handler");
     }
-    (void)!td_poller_modify(&self->engine->poller, self->fd, 0, self->slot);
+    if (engine_rewatch(self->engine, &self->source, 0) < 0) {
+        return errors_report(self->state, "Exception in accept handler");
+    }
     return 0;
 }
 
-int listener_on_event(void *owner, uint32_t Py_UNUSED(events))
+static int on_event(PyObject *owner, uint32_t Py_UNUSED(events))
 {
-    ListenerObject *self = owner;
+    ListenerObject *self = (ListenerObject *)owner;
     ServerObject *server = self->server;
     int status = 0;
     Py_INCREF(self);
@@ -123,14 +127,14 @@ static void listener_stop(ListenerObject *self)
     td_timers_remove(&engine->timers, &self->timer);
     ServerObject *server = self->server;
     self->server = NULL;
-    engine_unwatch(engine, self->fd, (PyObject *)self, self->slot);
+    engine_unwatch(engine, &self->source);
     Py_DECREF(engine);
     Py_DECREF(server);
 }
 
-void listener_close(void *owner)
+static void on_close(PyObject *owner)
 {
-    ListenerObject *self = owner;
+    ListenerObject *self = (ListenerObject *)owner;
     Py_INCREF(self);
     listener_stop(self);
     PyObject *result = self->socket ? PyObject_CallMethodNoArgs(self->socket, NAME(self->state, close)) : NULL;
@@ -140,6 +144,13 @@ void listener_close(void *owner)
     Py_XDECREF(result);
     Py_DECREF(self);
 }
+
+static int on_turn(PyObject *Py_UNUSED(owner))
+{
+    return 0; /* never scheduled */
+}
+
+static const struct engine_kind listener_engine_kind = {.on_event = on_event, .on_turn = on_turn, .on_close = on_close};
 
 static PyObject *listener_call(ListenerObject *self, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
@@ -164,10 +175,11 @@ PyObject *listener_new(ServerObject *server, EngineObject *engine, PyObject *soc
     self->fd = fd;
     self->socket = Py_NewRef(socket);
     td_timer_init(&self->timer, resume_accepting, self);
+    engine_source_init(&self->source, &listener_engine_kind, (PyObject *)self);
     /* Accepted sockets inherit it: an answer in several writes never waits for an ACK, and no connection pays for the call. */
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (engine_watch(engine, fd, EPOLLIN, listener_on_event, (PyObject *)self, &self->slot) < 0) {
+    if (engine_watch(engine, &self->source, fd, EPOLLIN) < 0) {
         Py_DECREF(self);
         return NULL;
     }
