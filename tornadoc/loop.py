@@ -10,9 +10,11 @@ import asyncio
 import asyncio.base_events
 import asyncio.format_helpers
 import asyncio.log
+import asyncio.unix_events
 import selectors
 import socket
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -170,7 +172,35 @@ def new_event_loop() -> EventLoop:
     return EventLoop()
 
 
-class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
+# CPython 3.14 deprecates the public name, with a warning to whoever looks at it.
+_DefaultPolicy: Any = getattr(asyncio.unix_events, "_DefaultEventLoopPolicy", None) or asyncio.DefaultEventLoopPolicy
+
+
+class EventLoopPolicy(_DefaultPolicy):
     """asyncio's policy with tornadoc's loop; `tornadoc.install()` sets it."""
 
     _loop_factory = EventLoop
+
+
+_replaced_policy: Any = None
+
+
+def install_policy() -> None:
+    """Have asyncio make tornadoc's loops, in `asyncio.run` and wherever it makes one by itself."""
+    global _replaced_policy
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        policy = asyncio.get_event_loop_policy()
+        if not isinstance(policy, EventLoopPolicy):
+            _replaced_policy = policy
+            asyncio.set_event_loop_policy(EventLoopPolicy())
+
+
+def uninstall_policy() -> None:
+    """Give asyncio the policy back that it had before, unless somebody has set another one since."""
+    global _replaced_policy
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if isinstance(asyncio.get_event_loop_policy(), EventLoopPolicy):
+            asyncio.set_event_loop_policy(_replaced_policy)
+    _replaced_policy = None

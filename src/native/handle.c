@@ -123,7 +123,8 @@ PyObject *handle_make(struct native_state *state, PyObject *loop, const struct h
     return self;
 }
 
-PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call, bool debug)
+PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call,
+                            bool debug)
 {
     PyObject *self = take_object(state->timer_handle_type, &state->handles->timer_pool);
     if (self == NULL) {
@@ -320,8 +321,12 @@ PyDoc_STRVAR(handle_doc, "What call_soon() returns: asyncio's Handle, run in C."
 int handle_setup_types(PyObject *module, struct native_state *state)
 {
     PyType_Slot slots[] = {
-        {Py_tp_new, no_new},           {Py_tp_dealloc, handle_dealloc},  {Py_tp_traverse, handle_traverse},
-        {Py_tp_clear, handle_clear},   {Py_tp_methods, handle_methods}, {Py_tp_doc, (void *)handle_doc},
+        {Py_tp_new, no_new},
+        {Py_tp_dealloc, handle_dealloc},
+        {Py_tp_traverse, handle_traverse},
+        {Py_tp_clear, handle_clear},
+        {Py_tp_methods, handle_methods},
+        {Py_tp_doc, (void *)handle_doc},
         {0, NULL},
     };
     PyType_Spec spec = {
@@ -354,8 +359,12 @@ PyDoc_STRVAR(timer_handle_doc, "What call_later() and call_at() return: asyncio'
 int timer_handle_setup_types(PyObject *module, struct native_state *state)
 {
     PyType_Slot slots[] = {
-        {Py_tp_new, no_new},           {Py_tp_dealloc, handle_dealloc}, {Py_tp_traverse, handle_traverse},
-        {Py_tp_clear, handle_clear},   {Py_tp_methods, timer_methods},  {Py_tp_doc, (void *)timer_handle_doc},
+        {Py_tp_new, no_new},
+        {Py_tp_dealloc, handle_dealloc},
+        {Py_tp_traverse, handle_traverse},
+        {Py_tp_clear, handle_clear},
+        {Py_tp_methods, timer_methods},
+        {Py_tp_doc, (void *)timer_handle_doc},
         {0, NULL},
     };
     PyType_Spec spec = {

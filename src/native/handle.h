@@ -48,7 +48,8 @@ struct handle_call {
 /* A Handle. In debug mode it knows where it was made. New reference. */
 PyObject *handle_make(struct native_state *state, PyObject *loop, const struct handle_call *call, bool debug);
 /* A TimerHandle for loop.time() == when (a Python number); its timer is idle. New reference. */
-PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call, bool debug);
+PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call,
+                            bool debug);
 
 static inline bool handle_is_native(struct native_state *state, PyObject *object)
 {

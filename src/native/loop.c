@@ -8,7 +8,7 @@
 #include "core/clock.h"
 
 #define FIRST_RING 64
-#define GIL_PERIOD 5000000u /* nanoseconds of work between two chances for other threads; CPython's own switch interval */
+#define GIL_PERIOD 5000000u   /* nanoseconds of work between two chances for other threads; CPython's own switch interval */
 #define LONGEST_WAIT 86400000 /* milliseconds: asyncio's MAXIMUM_SELECT_TIMEOUT */
 
 static int grow_ring(LoopObject *self)
@@ -207,8 +207,9 @@ static int run_ready(LoopObject *self)
     return status;
 }
 
-PyDoc_STRVAR(run_once_doc, "_run_once($self, /)\n--\n\nWait for events and run what is ready. Returns after an iteration in which "
-                           "Python handles ran, or when the loop has to stop.");
+PyDoc_STRVAR(run_once_doc,
+             "_run_once($self, /)\n--\n\nWait for events and run what is ready. Returns after an iteration in which "
+             "Python handles ran, or when the loop has to stop.");
 
 static PyObject *loop_run_once(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -501,9 +502,9 @@ static PyGetSetDef loop_getset[] = {
 PyDoc_STRVAR(loop_doc, "EventLoop()\n--\n\nThe core of an event loop, to stand ahead of asyncio.SelectorEventLoop.");
 
 static PyType_Slot loop_slots[] = {
-    {Py_tp_new, loop_new},         {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse}, {Py_tp_clear, loop_clear},
-    {Py_tp_methods, loop_methods}, {Py_tp_members, loop_members}, {Py_tp_getset, loop_getset},     {Py_tp_doc, (void *)loop_doc},
-    {0, NULL},
+    {Py_tp_new, loop_new},       {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse},
+    {Py_tp_clear, loop_clear},   {Py_tp_methods, loop_methods}, {Py_tp_members, loop_members},
+    {Py_tp_getset, loop_getset}, {Py_tp_doc, (void *)loop_doc}, {0, NULL},
 };
 
 static PyType_Spec loop_spec = {

@@ -37,10 +37,10 @@ typedef struct loop_object {
     size_t ready_count;
     struct loop_watch **watches; /* owned, by descriptor; NULL where there is none */
     size_t watch_count;
-    PyObject *current_handle;  /* owned or NULL: in debug mode, what runs */
-    unsigned long thread_id;   /* while it runs */
-    uint64_t gil_offered;      /* monotonic: when other threads had their last chance */
-    double clock_resolution;   /* seconds */
+    PyObject *current_handle; /* owned or NULL: in debug mode, what runs */
+    unsigned long thread_id;  /* while it runs */
+    uint64_t gil_offered;     /* monotonic: when other threads had their last chance */
+    double clock_resolution;  /* seconds */
     bool running;
     bool stopping;
     bool closed;
