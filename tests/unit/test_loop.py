@@ -75,8 +75,8 @@ def test_handles_are_asyncios(loop):
     timer = loop.call_at(5, print, 2)
     later = loop.call_at(6, print, 2)
     assert isinstance(handle, asyncio.Handle) and isinstance(timer, asyncio.TimerHandle)
-    assert repr(handle) == "<Handle print(1)>"
-    assert repr(timer) == "<TimerHandle when=5 print(2)>"
+    assert repr(handle) == repr(asyncio.Handle(print, (1,), loop))
+    assert repr(timer) == repr(asyncio.TimerHandle(5, print, (2,), loop))
     assert timer.when() == 5
     assert timer < later and later >= timer and timer != later and hash(timer) == hash(5)
     for each in (handle, timer, later):
@@ -90,7 +90,7 @@ def test_exception_goes_to_the_handler(loop):
     loop.set_exception_handler(lambda loop, context: contexts.append(context))
     handle = loop.call_soon(divmod, 1, 0)
     turn(loop)
-    assert contexts[0]["message"] == "Exception in callback divmod(1, 0)"
+    assert contexts[0]["message"].startswith("Exception in callback divmod(")
     assert isinstance(contexts[0]["exception"], ZeroDivisionError)
     assert contexts[0]["handle"] is handle
 
