@@ -13,7 +13,7 @@ import tornado.httputil
 import tornado.web
 import tornado.websocket
 
-from tornadoc import httpserver, httputil, routing, web, websocket
+from tornadoc import httpserver, httputil, loop, routing, web, websocket
 
 #: Tornado's classes and what takes their place.
 _REPLACEMENTS: dict[type, type] = {
@@ -54,7 +54,9 @@ def install() -> None:
     for name in _BINDING:
         importlib.import_module(name)
     _rebind(_REPLACEMENTS)
+    loop.install_policy()
 
 
 def uninstall() -> None:
     _rebind({new: old for old, new in _REPLACEMENTS.items()})
+    loop.uninstall_policy()
