@@ -185,5 +185,7 @@ int main(int argc, char **argv)
     }
     double counted = echo ? (double)messages : (double)pulled / (double)size;
     printf("{\"messages\": %.6f, \"seconds\": %.6f}\n", counted, stopped - started);
+    free(message);
+    free(conns);
     return 0;
 }
