@@ -133,19 +133,19 @@ def make_ui(handler: RequestHandler) -> ObjectDict:
     return ui
 
 
-def make_context(address: Any, family: int, server: Any) -> _HTTPRequestContext:
-    """The context of a connection. family 0 stands for a unix socket."""
+def make_context(address: Any, family: int, server: Any, protocol: str) -> _HTTPRequestContext:
+    """The context of a connection. family 0 stands for a unix socket; protocol is what the server's own overrides."""
     peer = types.SimpleNamespace(socket=types.SimpleNamespace(family=family or socket.AF_UNIX))
     return _HTTPRequestContext(
         peer,  # type: ignore[arg-type]
         address,
-        getattr(server, "protocol", None),
+        getattr(server, "protocol", None) or protocol,
         getattr(server, "trusted_downstream", None),
     )
 
 
 def hand_over(server: Any, fd: int, address: Any) -> None:
-    """An accepted socket for a server whose connections are Tornado's own (TLS, overridden methods)."""
+    """An accepted socket for a server whose connections are Tornado's own (overridden methods)."""
     handle: Callable[[socket.socket, Any], object] = server._handle_connection
     handle(socket.socket(fileno=fd), address)
 

@@ -27,10 +27,15 @@ typedef struct {
     uint64_t last_log;
 } ListenerObject;
 
-/* One accepted socket goes to the native connection, or to Tornado's _handle_connection where that is overridden or TLS is on. */
+/* One accepted socket goes to the native connection, or to Tornado's _handle_connection where that is overridden. */
 static int take_connection(ListenerObject *self, ServerObject *server, int fd, const struct sockaddr_storage *peer, socklen_t len)
 {
-    if (server->native_accept && (peer->ss_family == AF_INET || peer->ss_family == AF_INET6)) {
+    int native = server->native_accept ? server_prepare_tls(server) : 0;
+    if (native < 0) {
+        close(fd);
+        return -1;
+    }
+    if (native && (peer->ss_family == AF_INET || peer->ss_family == AF_INET6)) {
         return conn_accept(server, self->engine, fd, (const struct sockaddr *)peer, NULL);
     }
     PyObject *address = convert_address((const struct sockaddr *)peer, len);
@@ -39,7 +44,7 @@ static int take_connection(ListenerObject *self, ServerObject *server, int fd, c
         return -1;
     }
     int status;
-    if (server->native_accept) {
+    if (native) {
         status = conn_accept(server, self->engine, fd, NULL, address);
     }
     else {

@@ -104,6 +104,12 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
+    X(_handshake_done) \
+    X(do_handshake) \
+    X(pending) \
+    X(read) \
+    X(shutdown) \
+    X(sni_callback) \
     /* end */
 /* clang-format on */
 
@@ -185,6 +191,14 @@ enum native_text {
     X(StreamClosedError) \
     X(tornado_HTTPHeaders) \
     X(tornado_RequestHandler) \
+    X(SSLEOFError) \
+    X(SSLError) \
+    X(SSLWantReadError) \
+    X(SSLZeroReturnError) \
+    X(tls_adopt) \
+    X(tls_context) \
+    X(tls_stream) \
+    X(tls_wrap) \
     /* end */
 /* clang-format on */
 
