@@ -124,7 +124,7 @@ class ConnectionSSLStream(ConnectionStream, SSLIOStream):
         except BaseException:
             os.close(copy)
             raise
-        SSLIOStream.__init__(self, sock)
+        SSLIOStream.__init__(self, sock, ssl_options=parts[0].context)
         self._ssl_accepting = not parts[6]
 
     def _add_io_state(self, state: int) -> None:
@@ -261,7 +261,10 @@ def adopt(
     if stand_in is None:
         sock = make_socket(fd, parts[0])
         try:
-            stream = SSLIOStream(sock, max_buffer_size=max_buffer_size, read_chunk_size=chunk_size)
+            # Without ssl_options, the constructor would load the certificates that clients trust.
+            stream = SSLIOStream(
+                sock, ssl_options=parts[0].context, max_buffer_size=max_buffer_size, read_chunk_size=chunk_size
+            )
         except BaseException:
             sock.detach()  # the connection goes on with it
             raise
