@@ -72,6 +72,7 @@ def bind() -> None:
         SSLWantReadError=ssl.SSLWantReadError,
         SSLZeroReturnError=ssl.SSLZeroReturnError,
         # functions of this package
+        accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,

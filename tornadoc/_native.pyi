@@ -5,7 +5,7 @@ The classes stand ahead of Tornado's of the same name (see the modules of this p
 
 import ssl
 from asyncio import Future
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from socket import socket
 from typing import Any, Final, Literal, TypeVar, final, overload
 
@@ -152,6 +152,8 @@ class HTTPServer:
 @final
 class Listener:
     """A listening socket that is being accepted from. Calling it stops that."""
+
+    def __new__(cls, engine: Engine, socket: socket, callback: Callable[[socket, Any], object]) -> Self: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 

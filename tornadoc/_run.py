@@ -144,10 +144,17 @@ def make_context(address: Any, family: int, server: Any, protocol: str) -> _HTTP
     )
 
 
+def accepted_socket(listening: socket.socket, fd: int) -> socket.socket:
+    """What ``listening.accept()`` gives for a descriptor; the socket then owns that."""
+    return socket.socket(listening.family, listening.type, listening.proto, fileno=fd)
+
+
 def hand_over(server: Any, fd: int, address: Any) -> None:
     """An accepted socket for a server whose connections are Tornado's own (overridden methods)."""
+    connection = socket.socket(fileno=fd)
+    connection.setblocking(True)  # as accept() leaves it
     handle: Callable[[socket.socket, Any], object] = server._handle_connection
-    handle(socket.socket(fileno=fd), address)
+    handle(connection, address)
 
 
 def reset_caches(application: Any) -> None:

@@ -253,10 +253,9 @@ PyObject *conn_detach(ServerConnectionObject *self)
             p += segment->len;
         }
         PyObject *adopt = self->tls == NULL ? BOUND(state, adopt) : BOUND(state, tls_adopt);
-        result = PyObject_CallFunction(adopt, self->tls == NULL ? "iOOOKK" : "iOOOKKO", self->fd,
-                                       self->stream ? self->stream : Py_None, unread, unsent,
-                                       (unsigned long long)self->server->max_buffer_size,
-                                       (unsigned long long)self->server->chunk_size, tls);
+        result = PyObject_CallFunction(
+            adopt, self->tls == NULL ? "iOOOKK" : "iOOOKKO", self->fd, self->stream ? self->stream : Py_None, unread, unsent,
+            (unsigned long long)self->server->max_buffer_size, (unsigned long long)self->server->chunk_size, tls);
     }
     Py_XDECREF(unread);
     Py_XDECREF(unsent);

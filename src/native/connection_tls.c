@@ -139,8 +139,7 @@ void conn_tls_event(ServerConnectionObject *self, uint32_t events)
 {
     struct tls *tls = self->tls;
     tls->arrived |= (events & ~(uint32_t)EPOLLOUT) != 0;
-    if ((events & EPOLLOUT) && self->out.size == 0 && tls->records.size > 0 &&
-        td_sock_send(self->fd, &tls->records) == TD_SYS) {
+    if ((events & EPOLLOUT) && self->out.size == 0 && tls->records.size > 0 && td_sock_send(self->fd, &tls->records) == TD_SYS) {
         /* The next receive meets the same error. */
         tls->arrived = true;
         self->readable = true;

@@ -199,6 +199,7 @@ enum native_text {
     X(tls_context) \
     X(tls_stream) \
     X(tls_wrap) \
+    X(accepted_socket) \
     /* end */
 /* clang-format on */
 

@@ -59,8 +59,8 @@ int server_refresh(ServerObject *self)
         return -1;
     }
     uint64_t mask = guard_type_mask(state, GUARD_SERVER, Py_TYPE(self)) | guard_dict_mask(state, GUARD_SERVER, self->dict);
-    self->native_accept = PySet_Check(self->connections) &&
-                          !(mask & (SERVER_HOOK(handle_stream) | SERVER_HOOK(_handle_connection)));
+    self->native_accept =
+        PySet_Check(self->connections) && !(mask & (SERVER_HOOK(handle_stream) | SERVER_HOOK(_handle_connection)));
     self->native_start = !(mask & SERVER_HOOK(start_request));
     self->native_close = !(mask & SERVER_HOOK(on_close));
     return 0;

@@ -39,8 +39,8 @@ typedef struct server_object {
 
 /* Reads the settings again. 0, or -1 with an exception. */
 int server_refresh(ServerObject *self);
-/* Before a native accept: makes tls_context what ssl_options stand for. 1; 0 if their connections must be Tornado's; or -1 with an
- * exception. */
+/* Before a native accept: makes tls_context what ssl_options stand for. 1; 0 if their connections must be Tornado's; or -1 with
+ * an exception. */
 int server_prepare_tls(ServerObject *self);
 /* The application that serves this server's requests natively, or NULL (general path). Looked up for each request, because
  * classes may be patched at any time. Borrowed. */

@@ -7,11 +7,11 @@
 #include "core/alloc.h"
 #include "core/sockio.h"
 
-#define RECORD_MAX 16384       /* plaintext of one record */
-#define READ_MIN 512           /* asked for at least: a piece of the record may have come before */
-#define GATHER_RECORDS 65536   /* sent in one call */
-#define BACKLOG_MAX 262144     /* records that a peer makes us write (key updates) and does not read */
-#define ROUNDS 4               /* receives without any plaintext before others have their turn */
+#define RECORD_MAX 16384     /* plaintext of one record */
+#define READ_MIN 512         /* asked for at least: a piece of the record may have come before */
+#define GATHER_RECORDS 65536 /* sent in one call */
+#define BACKLOG_MAX 262144   /* records that a peer makes us write (key updates) and does not read */
+#define ROUNDS 4             /* receives without any plaintext before others have their turn */
 
 /* -- calls of the ssl module; each may run callbacks of the application, which may clear self -- */
 
@@ -279,7 +279,8 @@ static PyObject *plaintext(const struct td_outbuf *out, size_t offset)
     return bytes;
 }
 
-/* Makes records of the next piece of the output. TD_OK, TD_AGAIN (OpenSSL must read first), TD_EOF (cleared meanwhile), TD_BAD. */
+/* Makes records of the next piece of the output. TD_OK, TD_AGAIN (OpenSSL must read first), TD_EOF (cleared meanwhile), TD_BAD.
+ */
 static enum td_status encrypt(struct tls *self, const struct td_outbuf *out)
 {
     PyObject *bytes = plaintext(out, self->in_flight);
