@@ -73,7 +73,7 @@ static void log_failure(ServerConnectionObject *self, const char *message, bool 
         return;
     }
     PyObject *exception = errors_take();
-    if (!is_quiet(self, exception)) {
+    if (with_fd || !is_quiet(self, exception)) {
         errors_log(state, BOUND(state, gen_log), NAME(state, warning), message,
                    with_fd ? Py_BuildValue("(iO)", self->fd, exception) : PyTuple_Pack(1, exception));
     }
@@ -122,17 +122,25 @@ enum td_status conn_tls_receive(ServerConnectionObject *self, size_t *count)
 
 enum td_status conn_tls_send(ServerConnectionObject *self, bool quiet)
 {
-    enum td_status status = tls_send(self->tls, self->fd, &self->out);
-    if (status == TD_BAD) {
-        if (quiet) {
-            PyErr_Clear();
-        }
-        else {
-            log_failure(self, "Write error on %s: %s", true);
-        }
-        return TD_EOF;
+    struct tls *tls = self->tls;
+    enum td_status status = tls_send(tls, self->fd, &self->out);
+    if (status != TD_BAD) {
+        return status;
     }
-    return status;
+    if (quiet) {
+        PyErr_Clear();
+    }
+    else if (tls->failure != NULL) {
+        /* Broken input broke the output as well. */
+        PyErr_Clear();
+        errors_give(tls->failure);
+        tls->failure = NULL;
+        log_failure(self, "error on read: %s", false);
+    }
+    else {
+        log_failure(self, "Write error on %s: %s", true);
+    }
+    return TD_EOF;
 }
 
 void conn_tls_event(ServerConnectionObject *self, uint32_t events)
