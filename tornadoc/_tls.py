@@ -66,7 +66,7 @@ def _is_stock(context: ssl.SSLContext) -> bool:
 
 def _signature(options: dict[str, Any]) -> list[tuple[int, ...]]:
     """Tells whether one of the files was replaced or written to."""
-    found = []
+    found: list[tuple[int, ...]] = []
     for name in _FILES:
         path = options.get(name)
         if path is not None:

@@ -147,7 +147,7 @@ class Subject:
             raise Crashed("the process has ended: %s" % e) from None
 
     def ping(self):
-        """Returns after the server's loop has turned; twice where Tornado needs one turn for a record and one for what is in it."""
+        """Returns after the server's loop has turned, and turned again where one turn only takes the record."""
         for _ in range(2 if self.tls else 1):
             self.ask(b"p")
 
@@ -192,7 +192,10 @@ class Subject:
 
 
 class TLSClient:
-    """The few methods of a socket that an exchange calls, over TLS. Unlike an SSLSocket, it can read what came before a write failed."""
+    """The few methods of a socket that an exchange calls, over TLS.
+
+    Unlike an SSLSocket, it can still read what came before a write failed.
+    """
 
     def __init__(self, sock, context):
         self.sock = sock

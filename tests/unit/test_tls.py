@@ -552,7 +552,8 @@ def test_an_answer_survives_an_unread_body(side):
 
     async def main():
         web = side[0]
-        handler = web.stream_request_body(type("Early", (web.RequestHandler,), {"prepare": lambda self: self.finish("hello https")}))
+        methods = {"prepare": lambda self: self.finish("hello https")}
+        handler = web.stream_request_body(type("Early", (web.RequestHandler,), methods))
         async with serve(side, web.Application([("/early", handler)])) as server:
             client = await TLSClient.connect(server.port)
             client.send(request("/early", "POST", headers=["Content-Length: 300000"]))
