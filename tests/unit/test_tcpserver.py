@@ -356,7 +356,7 @@ else:
         sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
         port = sockets[0].getsockname()[1]
         tornado.process.fork_processes(2)
-    os.write(1, b"%d\n" % port)  # in one piece, between the other process's
+    os.write(1, b"%d\\n" % port)  # in one piece, between the other process's
 
     async def main():
         server = make()
