@@ -5,6 +5,7 @@ The classes stand ahead of Tornado's of the same name (see the modules of this p
 
 import asyncio
 import contextvars
+import ssl
 from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from socket import socket
@@ -143,6 +144,7 @@ class HTTP1ServerConnection:
     def _closed(self) -> bool: ...
     def _ended(self) -> bool: ...
     def _write(self, data: bytes | memoryview, /) -> Future[None]: ...
+    def _tls(self) -> tuple[ssl.SSLObject, Any, ssl.MemoryBIO, ssl.MemoryBIO, bytes, int, bool] | None: ...
     def _pending(self) -> int: ...
 
 @disjoint_base
@@ -152,6 +154,8 @@ class HTTPServer:
 @final
 class Listener:
     """A listening socket that is being accepted from. Calling it stops that."""
+
+    def __new__(cls, engine: Engine, socket: socket, callback: Callable[[socket, Any], object]) -> Self: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 

@@ -121,6 +121,12 @@
     X(call_later) \
     X(call_soon) \
     X(call_soon_threadsafe) \
+    X(_handshake_done) \
+    X(do_handshake) \
+    X(pending) \
+    X(read) \
+    X(shutdown) \
+    X(sni_callback) \
     /* end */
 /* clang-format on */
 
@@ -205,6 +211,15 @@ enum native_text {
     X(extract_stack) \
     X(report_callback) \
     X(report_slow) \
+    X(SSLEOFError) \
+    X(SSLError) \
+    X(SSLWantReadError) \
+    X(SSLZeroReturnError) \
+    X(tls_adopt) \
+    X(tls_context) \
+    X(tls_stream) \
+    X(tls_wrap) \
+    X(accepted_socket) \
     /* end */
 /* clang-format on */
 
