@@ -24,10 +24,10 @@ if IMPLEMENTATION != "reference":
     if IMPLEMENTATION == "engine":
         asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
 
-import tornado.httpserver
-import tornado.iostream
-import tornado.tcpserver
-import tornado.web
+import tornado.httpserver  # noqa: E402
+import tornado.iostream  # noqa: E402
+import tornado.tcpserver  # noqa: E402
+import tornado.web  # noqa: E402
 
 BIG = 8_000_000  # tracing.BIG
 

@@ -51,7 +51,7 @@ class Subject:
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         with open(self.errors_path, "wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", str(HERE / "subject.py"), self.kind, self.implementation, str(self.log_path)],
+                [sys.executable, "-X", "faulthandler", str(HERE / "subject.py"), self.kind, self.implementation, self.log_path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
