@@ -5,6 +5,7 @@
  * connection_request.c  from a head to the handler class or the delegate that takes the request
  * connection_delegate.c the general path: driving an HTTPMessageDelegate
  * connection_write.c    output: the answer's framing, sending, the futures that wait for it
+ * connection_tls.c      the same over TLS, and what is logged when that fails
  * exchange.c            HTTP1Connection: what Python sees of one request and its answer
  * exchange_head.c       the head of an answer from any headers object */
 #ifndef NATIVE_CONNECTION_H
@@ -40,6 +41,7 @@ struct application_object;
 struct exchange_object;
 struct request_object;
 struct handler_object;
+struct tls;
 
 /* A future that waits until a byte of the output is sent. */
 struct conn_waiter {
@@ -57,8 +59,9 @@ typedef struct server_connection {
     PyObject *remote_ip;  /* owned str, NULL until asked for */
     PyObject *context;    /* owned _HTTPRequestContext, NULL until asked for */
     PyObject *stream;     /* owned stand-in for the IOStream, NULL until asked for */
+    struct tls *tls;      /* owned; NULL: plain */
     int fd;               /* -1 once closed or detached */
-    uint32_t slot;
+    struct engine_source source;
     union {
         struct sockaddr any;
         struct sockaddr_in ip4;
@@ -102,8 +105,6 @@ typedef struct server_connection {
     double body_timeout; /* seconds; negative: none */
     int64_t expected;    /* bytes of the answer's body still to come, -1 if not known */
 
-    struct server_connection *next_ready;
-
     uint8_t phase;
     bool readable;        /* the kernel may have input */
     bool peer_ended;      /* an event said that the peer closed: there is an EOF to read */
@@ -111,7 +112,6 @@ typedef struct server_connection {
     bool paused;          /* a delegate's future gates the next read */
     bool body_ended;      /* a delegate's last piece was read; finish() is still to be called */
     bool headers_pending; /* and it is the one of headers_received */
-    bool scheduled;       /* in engine->ready */
     bool need_more;       /* what is buffered is no complete head */
     bool keep_alive;      /* of the current request */
     bool echo_keep_alive; /* HTTP/1.0 asked for it */
@@ -164,12 +164,10 @@ void conn_clear_exchange(ServerConnectionObject *self);
 
 /* Reads and serves until there is nothing more to do. 0, or -1 with a BaseException that must leave the loop. */
 int conn_pump(ServerConnectionObject *self);
-/* The engine's call for a scheduled connection. As conn_pump. */
-int conn_resume(ServerConnectionObject *self);
 /* A new connection: deadline, and the delegate on the general path. 0, or -1 with an exception. */
 int conn_start(ServerConnectionObject *self);
-/* Event callback. As conn_pump. */
-int conn_on_event(void *owner, uint32_t events);
+/* The engine's calls. */
+extern const struct engine_kind conn_engine_kind;
 /* A delegate's future is done: reads on, or ends the connection if it failed. As conn_pump. */
 int conn_resumed(ServerConnectionObject *self, PyObject *future);
 /* Ends a streaming or general-path exchange that was answered before its body was read: the delegate hears of the close. */
@@ -178,6 +176,19 @@ void conn_tell_delegate(ServerConnectionObject *self);
 void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate);
 /* The current exchange is over: gets ready for the next. */
 void conn_next_exchange(ServerConnectionObject *self);
+
+/* -- connection_tls.c -- */
+
+/* TLS for a new connection. 0, or -1 with an exception. */
+int conn_tls_start(ServerConnectionObject *self, PyObject *context);
+/* As td_sock_recv into the engine's scratch, and TD_EOF after a failure that is logged. */
+TD_MUST_CHECK enum td_status conn_tls_receive(ServerConnectionObject *self, size_t *count);
+/* As td_sock_send of self->out, and TD_EOF after a failure that is logged unless quiet. */
+TD_MUST_CHECK enum td_status conn_tls_send(ServerConnectionObject *self, bool quiet);
+/* An event has come: input may be there, or room for records. */
+void conn_tls_event(ServerConnectionObject *self, uint32_t events);
+/* What adopt() needs to go on: a tuple, or None for a plain connection. New reference or NULL. */
+PyObject *conn_tls_parts(ServerConnectionObject *self);
 
 /* -- connection_write.c -- */
 

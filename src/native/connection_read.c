@@ -31,7 +31,7 @@ enum step {
 /* -- input -- */
 
 /* Receives once. TD_OK: scratch[0..*count); the edge is spent when the kernel gave less than was asked. */
-static enum td_status receive(ServerConnectionObject *self, size_t *count)
+static enum td_status receive_plain(ServerConnectionObject *self, size_t *count)
 {
     enum td_status status = td_sock_recv(self->fd, self->engine->scratch, ENGINE_SCRATCH, count);
     if (status == TD_OK) {
@@ -43,6 +43,11 @@ static enum td_status receive(ServerConnectionObject *self, size_t *count)
     return status;
 }
 
+static inline enum td_status receive(ServerConnectionObject *self, size_t *count)
+{
+    return self->tls == NULL ? receive_plain(self, count) : conn_tls_receive(self, count);
+}
+
 bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch)
 {
     *in_scratch = false;
@@ -52,7 +57,7 @@ bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *
             return false;
         }
         if (self->turn_bytes >= TURN_BYTES) {
-            engine_schedule(self->engine, self);
+            engine_schedule(self->engine, &self->source);
             return false;
         }
         enum td_status status = receive(self, &count);
@@ -62,8 +67,8 @@ bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *
         self->turn_bytes += count;
         if (status != TD_OK) {
             if (status == TD_SYS && !td_errno_is_connreset(errno)) {
-                errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "Read error on %s: %s",
-                           Py_BuildValue("(is)", self->fd, strerror(errno)));
+                errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "error on read: %s",
+                           Py_BuildValue("(N)", errors_os(errno)));
             }
             conn_close(self);
             return false;
@@ -338,7 +343,7 @@ static enum step watch_peer(ServerConnectionObject *self)
     if (self->answer_run == 0 || self->answer_run == self->engine->runs) {
         /* As with Tornado's close callback, a handler's task has its first step before the loop tells of an end of file. */
         self->answer_run = self->engine->runs;
-        engine_schedule(self->engine, self);
+        engine_schedule(self->engine, &self->source);
         return STEP_WAIT;
     }
     enum td_status status = receive(self, &count);
@@ -361,7 +366,7 @@ static enum step linger(ServerConnectionObject *self)
     }
     while (self->readable) {
         size_t count = 0;
-        enum td_status status = receive(self, &count);
+        enum td_status status = receive_plain(self, &count); /* TLS is over: nobody looks at the records */
         if (status == TD_AGAIN) {
             break;
         }
@@ -398,7 +403,7 @@ static enum step next_step(ServerConnectionObject *self)
         self->turn_bytes += TURN_EXCHANGE;
         if (self->turn_bytes >= TURN_BYTES && self->in.len > 0) {
             conn_flush(self);
-            engine_schedule(self->engine, self);
+            engine_schedule(self->engine, &self->source);
             return STEP_WAIT;
         }
         bool general = self->delegate != NULL;
@@ -445,19 +450,17 @@ int conn_pump(ServerConnectionObject *self)
     return step == STEP_EXIT ? -1 : 0;
 }
 
-int conn_resume(ServerConnectionObject *self)
+static int on_event(PyObject *owner, uint32_t events)
 {
-    return conn_pump(self);
-}
-
-int conn_on_event(void *owner, uint32_t events)
-{
-    ServerConnectionObject *self = owner;
+    ServerConnectionObject *self = (ServerConnectionObject *)owner;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         self->readable = true;
         self->peer_ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     }
     Py_INCREF(self);
+    if (self->tls != NULL) {
+        conn_tls_event(self, events);
+    }
     if ((events & EPOLLOUT) && self->out.size > 0) {
         conn_flush(self);
     }
@@ -468,3 +471,15 @@ int conn_on_event(void *owner, uint32_t events)
     Py_DECREF(self);
     return status;
 }
+
+static int on_turn(PyObject *owner)
+{
+    return conn_pump((ServerConnectionObject *)owner);
+}
+
+static void on_close(PyObject *owner)
+{
+    conn_close((ServerConnectionObject *)owner);
+}
+
+const struct engine_kind conn_engine_kind = {.on_event = on_event, .on_turn = on_turn, .on_close = on_close};

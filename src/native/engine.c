@@ -6,9 +6,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "connection.h"
 #include "errors.h"
-#include "listener.h"
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -20,7 +18,7 @@
 static void arm_timer(EngineObject *engine)
 {
     uint64_t next = td_timers_next(&engine->timers);
-    if (next == engine->armed) {
+    if (next == engine->armed || engine->driven) {
         return;
     }
     struct itimerspec when = {0};
@@ -53,17 +51,30 @@ int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t dead
     return 0;
 }
 
-int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, PyObject *owner, uint32_t *slot)
+void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner)
 {
-    enum td_status status = engine->closed ? TD_SYS : td_poller_add(&engine->poller, fd, events, fn, owner, slot);
-    if (status == TD_OK) {
-        Py_INCREF(owner);
-        return 0;
-    }
+    *source = (struct engine_source){.kind = kind, .owner = owner, .fd = -1};
+}
+
+static int on_source_event(void *owner, uint32_t events)
+{
+    const struct engine_source *source = owner;
+    return source->kind->on_event(source->owner, events);
+}
+
+int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+{
     if (engine->closed) {
         PyErr_SetString(PyExc_RuntimeError, "the event loop is closed");
+        return -1;
     }
-    else if (status == TD_NOMEM) {
+    enum td_status status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
+    if (status == TD_OK) {
+        source->fd = fd;
+        Py_INCREF(source->owner);
+        return 0;
+    }
+    if (status == TD_NOMEM) {
         PyErr_NoMemory();
     }
     else {
@@ -72,12 +83,25 @@ int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, P
     return -1;
 }
 
-void engine_unwatch(EngineObject *engine, int fd, PyObject *owner, uint32_t slot)
+int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events)
 {
-    if (!engine->closed) {
-        td_poller_remove(&engine->poller, fd, slot);
+    if (!engine->closed && source->fd >= 0 && td_poller_modify(&engine->poller, source->fd, events, source->slot) != TD_OK) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
     }
-    Py_DECREF(owner);
+    return 0;
+}
+
+void engine_unwatch(EngineObject *engine, struct engine_source *source)
+{
+    if (source->fd < 0) {
+        return;
+    }
+    if (!engine->closed) {
+        td_poller_remove(&engine->poller, source->fd, source->slot);
+    }
+    source->fd = -1;
+    Py_DECREF(source->owner);
 }
 
 uint64_t engine_now(EngineObject *engine)
@@ -90,24 +114,66 @@ uint64_t engine_now(EngineObject *engine)
 
 static void wake(EngineObject *engine)
 {
+    if (engine->driven) {
+        return;
+    }
     /* The counter can't be full: it is drained whenever it is seen. */
     uint64_t one = 1;
     ssize_t ignored = write(engine->wake_fd, &one, sizeof(one));
     (void)ignored;
 }
 
-void engine_schedule(EngineObject *engine, struct server_connection *connection)
+void engine_schedule(EngineObject *engine, struct engine_source *source)
 {
-    if (connection->scheduled) {
+    if (source->scheduled) {
         return;
     }
     if (engine->ready == NULL) {
         wake(engine);
     }
-    connection->scheduled = true;
-    connection->next_ready = NULL;
-    *engine->ready_end = (struct server_connection *)Py_NewRef((PyObject *)connection);
-    engine->ready_end = &connection->next_ready;
+    source->scheduled = true;
+    source->next_ready = NULL;
+    Py_INCREF(source->owner);
+    *engine->ready_end = source;
+    engine->ready_end = &source->next_ready;
+}
+
+/* Empties the engine's queue. What is scheduled from here on belongs to the next turn. */
+static struct engine_source *take_queue(EngineObject *engine)
+{
+    struct engine_source *queue = engine->ready;
+    engine->ready = NULL;
+    engine->ready_end = &engine->ready;
+    return queue;
+}
+
+/* Takes the first source of a queue, and with it a reference to its owner; NULL if there is none. */
+static struct engine_source *take_first(struct engine_source **queue)
+{
+    struct engine_source *source = *queue;
+    if (source != NULL) {
+        *queue = source->next_ready;
+        source->scheduled = false;
+    }
+    return source;
+}
+
+static int run_queue(EngineObject *engine)
+{
+    struct engine_source *queue = take_queue(engine);
+    struct engine_source *source;
+    int status = 0;
+    while ((source = take_first(&queue)) != NULL) {
+        PyObject *served = source->owner;
+        if (status == 0) {
+            status = source->kind->on_turn(served);
+        }
+        else {
+            engine_schedule(engine, source);
+        }
+        Py_DECREF(served);
+    }
+    return status;
 }
 
 static int on_wake(void *owner, uint32_t events)
@@ -117,24 +183,7 @@ static int on_wake(void *owner, uint32_t events)
     uint64_t count;
     ssize_t ignored = read(engine->wake_fd, &count, sizeof(count));
     (void)ignored;
-    /* What is scheduled from here on belongs to the next wake-up. */
-    struct server_connection *connection = engine->ready;
-    engine->ready = NULL;
-    engine->ready_end = &engine->ready;
-    int status = 0;
-    while (connection != NULL) {
-        struct server_connection *next = connection->next_ready;
-        connection->scheduled = false;
-        if (status == 0) {
-            status = conn_resume(connection);
-        }
-        else {
-            engine_schedule(engine, connection);
-        }
-        Py_DECREF((PyObject *)connection);
-        connection = next;
-    }
-    return status;
+    return run_queue(engine);
 }
 
 static int on_timer(void *owner, uint32_t events)
@@ -148,6 +197,48 @@ static int on_timer(void *owner, uint32_t events)
     int status = td_timers_run(&engine->timers, td_clock_monotonic());
     arm_timer(engine);
     return status;
+}
+
+/* What could not be raised where it happened leaves the loop instead. */
+static int give_exit_exception(EngineObject *engine)
+{
+    if (engine->state->exit_exception == NULL) {
+        return 0;
+    }
+    errors_give(engine->state->exit_exception);
+    engine->state->exit_exception = NULL;
+    return -1;
+}
+
+bool engine_is_ready(const EngineObject *engine)
+{
+    return engine->ready != NULL || engine->poller.batch_next < engine->poller.batch_len;
+}
+
+uint64_t engine_deadline(const EngineObject *engine)
+{
+    return td_timers_next(&engine->timers);
+}
+
+int engine_turn(EngineObject *engine)
+{
+    engine->runs++;
+    if (!engine_is_ready(engine) && engine->timers.count == 0) {
+        return give_exit_exception(engine);
+    }
+    int status = 0;
+    engine->now = td_clock_monotonic();
+    if (engine->poller.batch_next < engine->poller.batch_len) {
+        status = td_poller_dispatch(&engine->poller);
+    }
+    if (status == 0 && td_timers_next(&engine->timers) <= engine->now) {
+        status = td_timers_run(&engine->timers, engine->now);
+    }
+    if (status == 0 && engine->ready != NULL) {
+        status = run_queue(engine);
+    }
+    engine->now = 0;
+    return status < 0 ? status : give_exit_exception(engine);
 }
 
 PyDoc_STRVAR(engine_run_doc,
@@ -167,10 +258,8 @@ static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args)
         self->now = td_clock_monotonic();
         int status = td_poller_dispatch(&self->poller);
         self->now = 0;
-        if (status == 0 && self->state->exit_exception != NULL) {
-            errors_give(self->state->exit_exception);
-            self->state->exit_exception = NULL;
-            status = -1;
+        if (status == 0) {
+            status = give_exit_exception(self);
         }
         if (status < 0) {
             /* The rest of the batch has had its edges: make sure that the loop comes back for it. */
@@ -190,12 +279,22 @@ static PyObject *engine_fileno(EngineObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(self->closed ? -1 : self->poller.epfd);
 }
 
+void engine_release(EngineObject *self)
+{
+    self->closed = true;
+    td_poller_destroy(&self->poller);
+    td_timers_destroy(&self->timers);
+}
+
 static void close_descriptors(EngineObject *self)
 {
     if (self->closed) {
         return;
     }
     self->closed = true;
+    if (self->driven) {
+        return;
+    }
     close(self->timer_fd);
     close(self->wake_fd);
     /* Callbacks that are on the stack may still arm and wake: not somebody else's descriptor. */
@@ -208,20 +307,17 @@ static void close_descriptors(EngineObject *self)
 PyDoc_STRVAR(engine_close_doc,
              "close($self)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
 
-/* Closes a listener or a connection; false if there is none left. */
+/* Closes one of the objects that are served; false if there is none left. */
 static bool close_one(EngineObject *self)
 {
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
-        /* A copy: closing may free or reuse the slot. */
-        struct td_poll_slot slot = self->poller.slots[i];
-        if (slot.fn == listener_on_event) {
-            listener_close(slot.owner);
-            return true;
-        }
-        if (slot.fn == conn_on_event) {
-            PyObject *connection = Py_NewRef((PyObject *)slot.owner);
-            conn_close(slot.owner);
-            Py_DECREF(connection);
+        if (self->poller.slots[i].fn == on_source_event) {
+            struct engine_source *source = self->poller.slots[i].owner;
+            PyObject *served = Py_NewRef(source->owner);
+            source->kind->on_close(served);
+            /* Whatever it did, the loop over the slots must come to an end. */
+            engine_unwatch(self, source);
+            Py_DECREF(served);
             return true;
         }
     }
@@ -235,13 +331,14 @@ static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
         /* From the start each time: callbacks may have registered something in a slot that was passed. */
     }
     while (self->ready != NULL) {
-        struct server_connection *connection = self->ready;
-        self->ready = connection->next_ready;
-        connection->scheduled = false;
-        conn_notify_closed(connection);
-        Py_DECREF((PyObject *)connection);
+        struct engine_source *queue = take_queue(self);
+        struct engine_source *source;
+        while ((source = take_first(&queue)) != NULL) {
+            PyObject *served = source->owner;
+            source->kind->on_close(served);
+            Py_DECREF(served);
+        }
     }
-    self->ready_end = &self->ready;
     close_descriptors(self);
     Py_DECREF(self);
     Py_RETURN_NONE;
@@ -262,28 +359,25 @@ static int setup(EngineObject *self)
     return 0;
 }
 
-static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static EngineObject *make(struct native_state *state, bool driven)
 {
-    static char *keywords[] = {NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Engine", keywords)) {
-        return NULL;
-    }
-    struct native_state *state = native_state_of(type);
-    if (state == NULL) {
-        return NULL;
-    }
+    PyTypeObject *type = state->engine_type;
     EngineObject *self = (EngineObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
     self->state = state;
+    self->driven = driven;
+    self->timer_fd = self->wake_fd = -1;
+    self->poller.epfd = -1;
     self->closed = true;
     self->armed = TD_NEVER;
     self->ready_end = &self->ready;
     self->scratch = td_malloc(ENGINE_SCRATCH);
     if (self->scratch == NULL) {
         Py_DECREF(self);
-        return PyErr_NoMemory();
+        PyErr_NoMemory();
+        return NULL;
     }
     if (td_poller_init(&self->poller) != TD_OK) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -291,24 +385,37 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     }
     self->closed = false;
-    if (setup(self) < 0) {
+    if (!driven && setup(self) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         Py_DECREF(self);
         return NULL;
     }
-    return (PyObject *)self;
+    return self;
+}
+
+EngineObject *engine_make_driven(struct native_state *state)
+{
+    return make(state, true);
+}
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Engine", keywords)) {
+        return NULL;
+    }
+    struct native_state *state = native_state_of(type);
+    return state ? (PyObject *)make(state, false) : NULL;
 }
 
 /* What is watched breaks its cycles when its own clear is called; what waits for a turn can't. */
 static int engine_clear(EngineObject *self)
 {
-    while (self->ready != NULL) {
-        struct server_connection *connection = self->ready;
-        self->ready = connection->next_ready;
-        connection->scheduled = false;
-        Py_DECREF((PyObject *)connection);
+    struct engine_source *queue = take_queue(self);
+    struct engine_source *source;
+    while ((source = take_first(&queue)) != NULL) {
+        Py_DECREF(source->owner);
     }
-    self->ready_end = &self->ready;
     return 0;
 }
 
@@ -316,13 +423,12 @@ static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
-        const struct td_poll_slot *slot = &self->poller.slots[i];
-        if (slot->fn == listener_on_event || slot->fn == conn_on_event) {
-            Py_VISIT((PyObject *)slot->owner);
+        if (self->poller.slots[i].fn == on_source_event) {
+            Py_VISIT(((const struct engine_source *)self->poller.slots[i].owner)->owner);
         }
     }
-    for (struct server_connection *connection = self->ready; connection != NULL; connection = connection->next_ready) {
-        Py_VISIT((PyObject *)connection);
+    for (const struct engine_source *source = self->ready; source != NULL; source = source->next_ready) {
+        Py_VISIT(source->owner);
     }
     return 0;
 }
@@ -336,6 +442,7 @@ static void engine_dealloc(EngineObject *self)
     }
     /* Connections hold the engine, so none is registered or scheduled any more. */
     close_descriptors(self);
+    engine_release(self);
     td_free(self->scratch);
     type->tp_free(self);
     Py_DECREF(type);

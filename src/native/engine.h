@@ -1,4 +1,5 @@
-/* The engine: one epoll set with its timers, driven by any asyncio loop through the set's own descriptor. */
+/* The engine: one epoll set with its timers. tornadoc's event loop waits in it and drives it; any other asyncio loop watches the
+ * set's own descriptor and calls run(). */
 #ifndef NATIVE_ENGINE_H
 #define NATIVE_ENGINE_H
 
@@ -12,14 +13,30 @@
 
 #define ENGINE_SCRATCH 65536 /* bytes received at once; Tornado's read_chunk_size */
 
-struct server_connection;
+/* What the engine calls on an object that it serves. 0, or -1 with an exception that must leave the loop. */
+struct engine_kind {
+    int (*on_event)(PyObject *owner, uint32_t events); /* EPOLL* bits of its descriptor */
+    int (*on_turn)(PyObject *owner);                   /* after engine_schedule */
+    void (*on_close)(PyObject *owner);                 /* the engine closes: let go of the descriptor, tell who waits */
+};
+
+/* A descriptor in the engine's set and a place in its queue; embedded in the object that owns the descriptor. The engine holds
+ * a reference to that object while it watches the descriptor, and another one while the source is scheduled. */
+struct engine_source {
+    const struct engine_kind *kind;
+    PyObject *owner; /* borrowed: the object that embeds this */
+    struct engine_source *next_ready;
+    int fd; /* -1 while it is not watched */
+    uint32_t slot;
+    bool scheduled;
+};
 
 typedef struct engine_object {
     PyObject_HEAD
     struct native_state *state;
     struct td_poller poller;
     struct td_timers timers;
-    int timer_fd;
+    int timer_fd; /* both -1 in a driven engine: its loop looks at the queue and the timers before it waits */
     int wake_fd;
     uint32_t timer_slot;
     uint32_t wake_slot;
@@ -27,21 +44,38 @@ typedef struct engine_object {
     uint32_t runs;  /* calls of run(): tells one iteration of the loop from the next */
     uint64_t now;   /* monotonic, of the current batch */
     char *scratch;  /* owned; input of the connection that is being read, only between a recv and the next call out */
-    struct server_connection *ready; /* connections to go on with, linked by next_ready; each holds a reference */
-    struct server_connection **ready_end;
+    struct engine_source *ready; /* to go on with, linked by next_ready */
+    struct engine_source **ready_end;
     struct td_date_cache date;
+    bool driven; /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
     bool closed;
     PyObject *weakrefs;
 } EngineObject;
 
-/* Watches a descriptor for an object of this module and holds the object until engine_unwatch. 0, or -1 with an exception. */
-int engine_watch(EngineObject *engine, int fd, uint32_t events, td_poll_fn fn, PyObject *owner, uint32_t *slot);
-/* Stops watching and drops that reference: the caller has another one. */
-void engine_unwatch(EngineObject *engine, int fd, PyObject *owner, uint32_t slot);
+/* An engine that an event loop of ours drives. New reference. */
+EngineObject *engine_make_driven(struct native_state *state);
+/* For the driving loop. Is there something to do without waiting for a descriptor? */
+bool engine_is_ready(const EngineObject *engine);
+/* The earliest deadline of the engine's timers. */
+uint64_t engine_deadline(const EngineObject *engine);
+/* Dispatches the batch that was fetched, runs what is due and what was scheduled. 0, or -1 with an exception that must leave the
+ * loop; the rest of the batch waits for the next call. */
+int engine_turn(EngineObject *engine);
+/* Gives the epoll set up, after close(). */
+void engine_release(EngineObject *engine);
+
+void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
+/* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */
+int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
+/* Changes the events of a watched descriptor. 0, or -1 with OSError. */
+int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events);
+/* Stops watching, before the descriptor is closed, and drops the engine's reference: the caller has another one. A source that
+ * is not watched is left alone. */
+void engine_unwatch(EngineObject *engine, struct engine_source *source);
 /* Sets a timer, keeping the kernel's one at the earliest deadline. 0, or -1 with MemoryError. */
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline);
-/* Has conn_resume called for the connection in this loop iteration or the next. Takes a reference until then. */
-void engine_schedule(EngineObject *engine, struct server_connection *connection);
+/* Has on_turn called in this loop iteration or the next, once. */
+void engine_schedule(EngineObject *engine, struct engine_source *source);
 /* The clock of the current batch, or the real one outside of a batch. */
 uint64_t engine_now(EngineObject *engine);
 

@@ -11,9 +11,4 @@
  * a function). NULL with an exception. */
 PyObject *listener_new(ServerObject *server, EngineObject *engine, PyObject *socket);
 
-/* The event callback, by which the engine knows a listener among its descriptors. */
-int listener_on_event(void *owner, uint32_t events);
-/* Stops the listener (the owner given with that callback) and closes its socket. */
-void listener_close(void *owner);
-
 #endif

@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include "guard.h"
+#include "handle.h"
 
 #include "core/http_parse.h"
 
@@ -158,13 +159,12 @@ static int native_exec(PyObject *module)
     if (intern_all(state->names, name_texts, NAME_COUNT) < 0 || intern_all(state->texts, text_texts, TEXT_COUNT) < 0) {
         return -1;
     }
-    if (headers_setup_types(module, state) < 0 || request_setup_types(module, state) < 0 ||
-        exchange_setup_types(module, state) < 0 || server_connection_setup_types(module, state) < 0 ||
-        server_setup_types(module, state) < 0 || listener_setup_types(module, state) < 0 ||
-        engine_setup_types(module, state) < 0 || application_setup_types(module, state) < 0 ||
-        handler_setup_types(module, state) < 0) {
-        return -1;
+#define X(name)                                                                                                                  \
+    if (name##_setup_types(module, state) < 0) {                                                                                 \
+        return -1;                                                                                                               \
     }
+    NATIVE_TYPES(X)
+#undef X
     return PyModule_AddStringConstant(module, "http_parser_version", td_http_parser_version()) < 0 ||
                    PyModule_AddStringConstant(module, "__version__", TORNADOC_VERSION) < 0
                ? -1
@@ -174,12 +174,9 @@ static int native_exec(PyObject *module)
 static int native_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct native_state *state = PyModule_GetState(module);
-    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type, &state->server_connection_type,
-                              &state->listener_type, &state->server_type,  &state->engine_type,   &state->application_type,
-                              &state->handler_type};
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        Py_VISIT(*types[i]);
-    }
+#define X(name) Py_VISIT(state->name##_type);
+    NATIVE_TYPES(X)
+#undef X
     for (int i = 0; i < BOUND_COUNT; i++) {
         Py_VISIT(state->bound[i]);
     }
@@ -191,12 +188,10 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
 static int native_clear(PyObject *module)
 {
     struct native_state *state = PyModule_GetState(module);
-    PyTypeObject **types[] = {&state->headers_type,  &state->request_type, &state->exchange_type, &state->server_connection_type,
-                              &state->listener_type, &state->server_type,  &state->engine_type,   &state->application_type,
-                              &state->handler_type};
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        Py_CLEAR(*types[i]);
-    }
+    handle_teardown(state); /* freed handles need their type to be freed */
+#define X(name) Py_CLEAR(state->name##_type);
+    NATIVE_TYPES(X)
+#undef X
     for (int i = 0; i < BOUND_COUNT; i++) {
         Py_CLEAR(state->bound[i]);
     }
@@ -219,7 +214,9 @@ static void native_free(void *module)
     struct native_state *state = PyModule_GetState(module);
     (void)native_clear(module);
     PyMem_Free(state->guards);
+    PyMem_Free(state->handles);
     state->guards = NULL;
+    state->handles = NULL;
 }
 
 static PyModuleDef_Slot native_slots[] = {

@@ -12,18 +12,30 @@
 #include "names.h"
 
 struct guard;
+struct handle_state;
+
+/* Each type's file ends in NAME_setup_types(). One line per type. */
+/* clang-format off */
+#define NATIVE_TYPES(X) \
+    X(headers) \
+    X(request) \
+    X(exchange) /* one request and its answer: HTTP1Connection */ \
+    X(server_connection) /* one accepted socket: HTTP1ServerConnection */ \
+    X(server) \
+    X(listener) \
+    X(engine) \
+    X(handle) \
+    X(timer_handle) \
+    X(loop) \
+    X(application) \
+    X(handler) \
+    /* end */
+/* clang-format on */
 
 struct native_state {
-    /* Types of this module (owned). */
-    PyTypeObject *headers_type;
-    PyTypeObject *request_type;
-    PyTypeObject *exchange_type;          /* one request and its answer: HTTP1Connection */
-    PyTypeObject *server_connection_type; /* one accepted socket: HTTP1ServerConnection */
-    PyTypeObject *listener_type;
-    PyTypeObject *server_type;
-    PyTypeObject *engine_type;
-    PyTypeObject *application_type;
-    PyTypeObject *handler_type;
+#define X(name) PyTypeObject *name##_type; /* owned */
+    NATIVE_TYPES(X)
+#undef X
 
     PyObject *names[NAME_COUNT];  /* interned, owned; indexed by enum native_name */
     PyObject *texts[TEXT_COUNT];  /* the same, by enum native_text */
@@ -32,6 +44,7 @@ struct native_state {
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
+    struct handle_state *handles; /* owned (handle.h) */
 };
 
 extern struct PyModuleDef native_module;
@@ -43,16 +56,10 @@ struct native_state *native_state_of(PyTypeObject *type);
 #define TEXT(state, name) ((state)->texts[TEXT_##name])
 #define BOUND(state, name) ((state)->bound[BOUND_##name])
 
-/* Each types file ends in one of these: creates its types, stores them in the state and adds them to the module. 0 or -1. */
-int headers_setup_types(PyObject *module, struct native_state *state);
-int request_setup_types(PyObject *module, struct native_state *state);
-int exchange_setup_types(PyObject *module, struct native_state *state);
-int server_connection_setup_types(PyObject *module, struct native_state *state);
-int server_setup_types(PyObject *module, struct native_state *state);
-int listener_setup_types(PyObject *module, struct native_state *state);
-int engine_setup_types(PyObject *module, struct native_state *state);
-int application_setup_types(PyObject *module, struct native_state *state);
-int handler_setup_types(PyObject *module, struct native_state *state);
+/* Creates a file's types, stores them in the state and adds them to the module. 0 or -1. */
+#define X(name) int name##_setup_types(PyObject *module, struct native_state *state);
+NATIVE_TYPES(X)
+#undef X
 
 /* tp_new of types whose objects only the native code makes: TypeError. */
 PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);

@@ -4,21 +4,130 @@
 
 /* X(identifier) where the Python name is the identifier itself. */
 /* clang-format off */
-#define NATIVE_NAMES(X)                                                                                                         \
-    X(__call__) X(__init__) X(_apply_xheaders) X(_break_cycles) X(_cache) X(_clear_representation_headers)                      \
-    X(_closed_by_connection) X(_DEFAULT_PARSE_BODY_CONFIG) X(urlencoded) X(max_arguments) X(_connections)                       \
-    X(_convert_header_value) X(_cross_origin_protection) X(_execute) X(_handle_connection) X(_handle_request_exception)         \
-    X(_log) X(_new_cookie) X(_parse_body) X(_should_not_send_content) X(_stream_request_body) X(_unapply_xheaders) X(add)       \
-    X(add_header) X(application) X(body_timeout) X(check_etag_header) X(check_xsrf_cookie) X(chunk_size) X(clear)               \
-    X(clear_header) X(close) X(compiled_template_cache) X(compute_etag) X(conn_params) X(connection)                            \
-    X(cross_origin_protection) X(data_received) X(decode_argument) X(decompress) X(delete) X(disabled) X(done) X(exception)     \
-    X(find_handler) X(finish) X(flush) X(get) X(get_handler_delegate) X(get_list) X(get_status) X(handle_stream) X(head)        \
-    X(header_timeout) X(headers_received) X(hexdigest) X(info) X(initialize) X(isEnabledFor) X(items) X(json_encode)            \
-    X(log_function) X(log_request) X(match) X(max_body_size) X(max_buffer_size) X(max_header_size) X(name) X(no_keep_alive)     \
-    X(on_close) X(on_connection_close) X(on_finish) X(options) X(patch) X(post) X(prepare) X(protocol) X(put) X(remote_ip)      \
-    X(request) X(request_callback) X(result) X(set_close_callback) X(set_default_headers) X(set_etag_header) X(set_exception)   \
-    X(set_header) X(set_result) X(set_status) X(ssl_options) X(start_request) X(static_hash_cache) X(SUPPORTED_METHODS)         \
-    X(update) X(warning) X(write) X(write_headers) X(xheaders) X(xsrf_cookies)
+#define NATIVE_NAMES(X) \
+    X(__call__) \
+    X(__init__) \
+    X(_apply_xheaders) \
+    X(_break_cycles) \
+    X(_cache) \
+    X(_clear_representation_headers) \
+    X(_closed_by_connection) \
+    X(_DEFAULT_PARSE_BODY_CONFIG) \
+    X(urlencoded) \
+    X(max_arguments) \
+    X(_connections) \
+    X(_convert_header_value) \
+    X(_cross_origin_protection) \
+    X(_execute) \
+    X(_handle_connection) \
+    X(_handle_request_exception) \
+    X(_log) \
+    X(_new_cookie) \
+    X(_parse_body) \
+    X(_should_not_send_content) \
+    X(_stream_request_body) \
+    X(_unapply_xheaders) \
+    X(add) \
+    X(add_header) \
+    X(application) \
+    X(body_timeout) \
+    X(check_etag_header) \
+    X(check_xsrf_cookie) \
+    X(chunk_size) \
+    X(clear) \
+    X(clear_header) \
+    X(close) \
+    X(compiled_template_cache) \
+    X(compute_etag) \
+    X(conn_params) \
+    X(connection) \
+    X(cross_origin_protection) \
+    X(data_received) \
+    X(decode_argument) \
+    X(decompress) \
+    X(delete) \
+    X(disabled) \
+    X(done) \
+    X(exception) \
+    X(find_handler) \
+    X(finish) \
+    X(flush) \
+    X(get) \
+    X(get_handler_delegate) \
+    X(get_list) \
+    X(get_status) \
+    X(handle_stream) \
+    X(head) \
+    X(header_timeout) \
+    X(headers_received) \
+    X(hexdigest) \
+    X(info) \
+    X(initialize) \
+    X(isEnabledFor) \
+    X(items) \
+    X(json_encode) \
+    X(log_function) \
+    X(log_request) \
+    X(match) \
+    X(max_body_size) \
+    X(max_buffer_size) \
+    X(max_header_size) \
+    X(name) \
+    X(no_keep_alive) \
+    X(on_close) \
+    X(on_connection_close) \
+    X(on_finish) \
+    X(options) \
+    X(patch) \
+    X(post) \
+    X(prepare) \
+    X(protocol) \
+    X(put) \
+    X(remote_ip) \
+    X(request) \
+    X(request_callback) \
+    X(result) \
+    X(set_close_callback) \
+    X(set_default_headers) \
+    X(set_etag_header) \
+    X(set_exception) \
+    X(set_header) \
+    X(set_result) \
+    X(set_status) \
+    X(ssl_options) \
+    X(start_request) \
+    X(static_hash_cache) \
+    X(SUPPORTED_METHODS) \
+    X(update) \
+    X(warning) \
+    X(write) \
+    X(write_headers) \
+    X(xheaders) \
+    X(xsrf_cookies) \
+    X(_check_callback) \
+    X(_check_thread) \
+    X(_ensure_fd_no_transport) \
+    X(_run) \
+    X(_cancelled) \
+    X(callback) \
+    X(cancel) \
+    X(context) \
+    X(delay) \
+    X(fileno) \
+    X(run) \
+    X(slow_callback_duration) \
+    X(when) \
+    X(call_at) \
+    X(call_later) \
+    X(call_soon) \
+    X(call_soon_threadsafe) \
+    X(_handshake_done) \
+    X(do_handshake) \
+    X(pending) \
+    X(read) \
+    X(shutdown) \
+    X(sni_callback) \
+    /* end */
 /* clang-format on */
 
 enum native_name {
@@ -30,11 +139,21 @@ enum native_name {
 
 /* X(identifier, text): interned header names, in Http-Header-Case, and other words that are no identifiers. */
 /* clang-format off */
-#define NATIVE_TEXTS(X)                                                                                                         \
-    X(server, "Server") X(content_type, "Content-Type") X(date, "Date") X(etag, "Etag") X(content_length, "Content-Length")     \
-    X(connection, "Connection") X(close, "close") X(keep_alive, "Keep-Alive") X(html, "text/html; charset=UTF-8")               \
-    X(json, "application/json; charset=UTF-8") X(content_encoding, "Content-Encoding") X(if_none_match, "If-None-Match")        \
-    X(content_language, "Content-Language")
+#define NATIVE_TEXTS(X) \
+    X(server, "Server") \
+    X(content_type, "Content-Type") \
+    X(date, "Date") \
+    X(etag, "Etag") \
+    X(content_length, "Content-Length") \
+    X(connection, "Connection") \
+    X(close, "close") \
+    X(keep_alive, "Keep-Alive") \
+    X(html, "text/html; charset=UTF-8") \
+    X(json, "application/json; charset=UTF-8") \
+    X(content_encoding, "Content-Encoding") \
+    X(if_none_match, "If-None-Match") \
+    X(content_language, "Content-Language") \
+    /* end */
 /* clang-format on */
 
 enum native_text {
@@ -46,13 +165,62 @@ enum native_text {
 
 /* What tornadoc/_bind.py hands over; see there for what each one is. */
 /* clang-format off */
-#define NATIVE_BOUND(X)                                                                                                         \
-    X(access_log) X(adopt) X(app_log) X(CancelledError) X(compile_routes) X(default_route) X(escape) X(Future) X(gen_log)       \
-    X(gzip_delegate) X(hand_over) X(HTTP1Connection) X(HTTP1ServerConnection) X(HTTPError) X(HTTPHeaders) X(HTTPInputError)     \
-    X(HTTPOutputError) X(HTTPServerRequest) X(httputil) X(Logger) X(log_callback) X(log_exception) X(log_message)               \
-    X(make_context) X(make_stream) X(make_ui) X(parse_query) X(report_uncaught) X(RequestStartLine) X(reset_caches)             \
-    X(responses) X(ResponseStartLine) X(route_classes) X(run_delegate) X(run_general) X(server_version) X(sha1) X(split_host)   \
-    X(start_task) X(StreamClosedError) X(tornado_HTTPHeaders) X(tornado_RequestHandler)
+#define NATIVE_BOUND(X) \
+    X(access_log) \
+    X(adopt) \
+    X(app_log) \
+    X(CancelledError) \
+    X(compile_routes) \
+    X(default_route) \
+    X(escape) \
+    X(Future) \
+    X(gen_log) \
+    X(gzip_delegate) \
+    X(hand_over) \
+    X(HTTP1Connection) \
+    X(HTTP1ServerConnection) \
+    X(HTTPError) \
+    X(HTTPHeaders) \
+    X(HTTPInputError) \
+    X(HTTPOutputError) \
+    X(HTTPServerRequest) \
+    X(httputil) \
+    X(Logger) \
+    X(log_callback) \
+    X(log_exception) \
+    X(log_message) \
+    X(make_context) \
+    X(make_stream) \
+    X(make_ui) \
+    X(parse_query) \
+    X(report_uncaught) \
+    X(RequestStartLine) \
+    X(reset_caches) \
+    X(responses) \
+    X(ResponseStartLine) \
+    X(route_classes) \
+    X(run_delegate) \
+    X(run_general) \
+    X(server_version) \
+    X(sha1) \
+    X(split_host) \
+    X(start_task) \
+    X(StreamClosedError) \
+    X(tornado_HTTPHeaders) \
+    X(tornado_RequestHandler) \
+    X(extract_stack) \
+    X(report_callback) \
+    X(report_slow) \
+    X(SSLEOFError) \
+    X(SSLError) \
+    X(SSLWantReadError) \
+    X(SSLZeroReturnError) \
+    X(tls_adopt) \
+    X(tls_context) \
+    X(tls_stream) \
+    X(tls_wrap) \
+    X(accepted_socket) \
+    /* end */
 /* clang-format on */
 
 enum native_bound {
