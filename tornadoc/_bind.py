@@ -18,7 +18,7 @@ import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _native, _run, _tls, http1connection, httpserver, httputil, iostream, routing, web
+from tornadoc import _native, _run, _tls, http1connection, httpserver, httputil, iostream, loop, routing, web
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -76,6 +76,7 @@ def bind() -> None:
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
+        extract_stack=loop.extract_stack,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
@@ -84,6 +85,8 @@ def bind() -> None:
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
         parse_query=_run.parse_query,
+        report_callback=loop.report_callback,
+        report_slow=loop.report_slow,
         report_uncaught=_run.report_uncaught,
         reset_caches=_run.reset_caches,
         route_classes=routing.ROUTE_CLASSES,

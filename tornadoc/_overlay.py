@@ -16,7 +16,7 @@ import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import httpserver, httputil, netutil, routing, tcpserver, web, websocket
+from tornadoc import httpserver, httputil, loop, netutil, routing, tcpserver, web, websocket
 
 #: Tornado's classes and functions, and what takes their place.
 _REPLACEMENTS: dict[Any, Any] = {
@@ -59,7 +59,9 @@ def install() -> None:
     for name in _BINDING:
         importlib.import_module(name)
     _rebind(_REPLACEMENTS)
+    loop.install_policy()
 
 
 def uninstall() -> None:
     _rebind({new: old for old, new in _REPLACEMENTS.items()})
+    loop.uninstall_policy()

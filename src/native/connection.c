@@ -230,6 +230,17 @@ void conn_close_gracefully(ServerConnectionObject *self)
     engine_schedule(self->engine, &self->source);
 }
 
+/* With an exception pending: the connection keeps its descriptor, or closes when that can't be watched again. */
+static void go_on_after_detach(ServerConnectionObject *self)
+{
+    PyObject *exception = errors_take();
+    if (engine_watch(self->engine, &self->source, self->fd, CONN_EVENTS) < 0) {
+        PyErr_Clear();
+        conn_close_soon(self);
+    }
+    errors_give(exception);
+}
+
 PyObject *conn_detach(ServerConnectionObject *self)
 {
     struct native_state *state = self->state;
@@ -252,6 +263,8 @@ PyObject *conn_detach(ServerConnectionObject *self)
             memcpy(p, segment->data, segment->len);
             p += segment->len;
         }
+        /* The stream may be watched in the same epoll set, which takes a descriptor once. */
+        engine_unwatch(self->engine, &self->source);
         PyObject *adopt = self->tls == NULL ? BOUND(state, adopt) : BOUND(state, tls_adopt);
         result = PyObject_CallFunction(
             adopt, self->tls == NULL ? "iOOOKK" : "iOOOKKO", self->fd, self->stream ? self->stream : Py_None, unread, unsent,
@@ -261,6 +274,9 @@ PyObject *conn_detach(ServerConnectionObject *self)
     Py_XDECREF(unsent);
     Py_XDECREF(tls);
     if (result == NULL) {
+        if (self->phase != CONN_CLOSED && self->source.fd < 0) {
+            go_on_after_detach(self);
+        }
         return NULL;
     }
     if (self->phase == CONN_CLOSED) {
@@ -271,7 +287,6 @@ PyObject *conn_detach(ServerConnectionObject *self)
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
-    engine_unwatch(self->engine, &self->source);
     if (self->stream != NULL) {
         /* The stand-in has a descriptor of its own. */
         close(self->fd);
