@@ -383,9 +383,11 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
         self->address = Py_NewRef(address);
     }
     if (engine_watch(engine, &self->source, fd, CONN_EVENTS) < 0) {
+        /* As Tornado, whose stream finds out in its first read. */
+        int status = errors_log_uncaught(state, BOUND(state, gen_log), "Uncaught exception");
         close(fd);
         Py_DECREF(self);
-        return -1;
+        return status;
     }
     self->fd = fd;
     self->phase = CONN_HEAD;

@@ -95,10 +95,16 @@ static int take_connection(ListenerObject *self, ServerObject *server, int fd, c
 static int resume_accepting(void *owner)
 {
     ListenerObject *self = owner;
-    if (self->engine != NULL) {
-        if (engine_rewatch(self->engine, &self->source, EPOLLIN) < 0) {
-            return errors_report(self->state, "Exception in accept handler");
-        }
+    if (self->engine == NULL || engine_rewatch(self->engine, &self->source, EPOLLIN) == 0) {
+        return 0;
+    }
+    if (errors_report(self->state, "Exception in accept handler") < 0) {
+        return -1;
+    }
+    /* Nothing else would ever watch it again. */
+    if (self->engine != NULL &&
+        engine_set_timer(self->engine, &self->timer, td_clock_after(td_clock_monotonic(), EXHAUSTED_PAUSE)) < 0) {
+        return errors_report(self->state, "Exception in accept handler");
     }
     return 0;
 }
