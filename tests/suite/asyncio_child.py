@@ -11,6 +11,7 @@ Without ``--resources`` the tests that CPython's own runner leaves out by defaul
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import os
@@ -73,6 +74,23 @@ def substitute_base(loop_class: type) -> None:
     asyncio.BaseEventLoop = asyncio.base_events.BaseEventLoop = Complete  # type: ignore[misc]
 
 
+def accept_selectors(loop_class: Any) -> None:
+    """Let `loop_class` be made as the class that it stands for, with a selector: a loop that brings its own epoll closes it."""
+    import selectors
+
+    original = loop_class.__init__
+
+    @functools.wraps(original)
+    def accepting(self: Any, *args: Any) -> None:
+        if args and args[0] is not None:
+            args[0].close()
+            if not isinstance(args[0], selectors.EpollSelector):
+                raise TypeError("a loop of another selector than epoll")
+        original(self)
+
+    loop_class.__init__ = accepting
+
+
 def load(spec: str) -> Any:
     module, _, attribute = spec.partition(":")
     return getattr(importlib.import_module(module), attribute)
@@ -83,6 +101,7 @@ def main() -> None:
     parser.add_argument("--report", required=True)
     parser.add_argument("--loop", required=True)
     parser.add_argument("--policy")
+    parser.add_argument("--own-selector", action="store_true", help="the loop's class takes no selector")
     parser.add_argument("--limit", type=float, default=120.0)
     parser.add_argument("--resources", default="")
     parser.add_argument("--tests", default="*")
@@ -94,6 +113,8 @@ def main() -> None:
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 
     loop_class = load(options.loop)
+    if options.own_selector:
+        accept_selectors(loop_class)
     ours, others = suite_recording.count_loops(loop_class)
     substitute(loop_class, load(options.policy) if options.policy else None)
 

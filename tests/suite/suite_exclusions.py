@@ -31,11 +31,18 @@ class Exclusion:
 
 _ABSTRACT = "tests that the abstract BaseEventLoop lacks what a whole loop has"
 _ITERATION = "counts calls of a method of the Python iteration, which the native one has no use for"
+_SELECTOR = "a loop over another selector than epoll, which tornadoc's can't be"
 
 ASYNCIO: dict[str, Exclusion] = {
     "test_base_events/BaseEventLoopTests.test_not_implemented": Exclusion(_ABSTRACT),
     "test_base_events/BaseEventLoopTests.test_run_forever_pre_stopped": Exclusion(_ITERATION),
     "test_base_events/BaseEventLoopTests.test_single_selecter_event_callback_after_stopping": Exclusion(_ITERATION),
+    "test_events/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_events/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sendfile/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sendfile/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sock_lowlevel/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sock_lowlevel/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
 }
 
 TORNADO: dict[str, Exclusion] = {}

@@ -122,7 +122,7 @@ def run_asyncio(module: str, loop: str = OUR_LOOP, tests: str = "*") -> Report:
     """One module of CPython's asyncio tests, with `loop` ("module:class") in the place of the standard loops."""
     arguments = [str(HERE / "asyncio_child.py"), "--loop", loop, "--tests", tests]
     if loop == OUR_LOOP:
-        arguments += ["--policy", OUR_POLICY]
+        arguments += ["--policy", OUR_POLICY, "--own-selector"]
     if SLOW:
         arguments += ["--resources", "cpu,walltime"]
     exclusions = excl.of_module(excl.ASYNCIO, module) if loop == OUR_LOOP else {}
@@ -145,7 +145,8 @@ def run_tornado(module: str, tests: str = "*") -> Report:
 def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:
     report = Report()
     skip = [pattern for pattern, exclusion in exclusions.items() if exclusion.kind == excl.SKIPPED]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+    folders = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders))
     # Debug mode and its like would reach loops that count on being without.
     environment.pop("PYTHONASYNCIODEBUG", None)
     for _ in range(RESTARTS):
