@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import asyncio.base_events
 import asyncio.format_helpers
-import asyncio.log
 import asyncio.unix_events
 import selectors
 import socket
@@ -45,7 +44,7 @@ def report_callback(handle: Any, exception: BaseException) -> None:
 def report_slow(handle: Any, took: float) -> None:
     """Log a callback that blocked the loop, in debug mode."""
     described = asyncio.base_events._format_handle(handle)  # type: ignore[attr-defined]
-    asyncio.log.logger.warning("Executing %s took %.3f seconds", described, took)
+    asyncio.base_events.logger.warning("Executing %s took %.3f seconds", described, took)
 
 
 class _Queue:

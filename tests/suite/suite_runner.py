@@ -30,6 +30,8 @@ ROOT = HERE.parent.parent
 SLOW = os.environ.get("TORNADOC_SLOW") == "1"
 #: Seconds for a test; AddressSanitizer makes all of it slower.
 LIMIT = 120 if "libasan" not in os.environ.get("LD_PRELOAD", "") else 400
+#: Seconds for a module, with some hanging tests. The slowest takes 20.
+MODULE_LIMIT = 8 * LIMIT
 #: A process ends with a test that hangs or crashes, and another one goes on after it, so often at most.
 RESTARTS = 20
 
