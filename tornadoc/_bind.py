@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import socket
 import types
 from typing import Any
 
@@ -17,7 +18,7 @@ import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _native, _run, http1connection, httpserver, httputil, iostream, routing, web
+from tornadoc import _engine, _native, _run, _transports, http1connection, httpserver, httputil, iostream, routing, web
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -65,16 +66,21 @@ def bind() -> None:
         Future=asyncio.Future,
         CancelledError=asyncio.CancelledError,
         Logger=logging.Logger,
+        BufferedProtocol=asyncio.BufferedProtocol,
+        SelectorEventLoop=asyncio.SelectorEventLoop,
+        socket=socket.socket,
         sha1=sha1,
         # functions of this package
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
+        engine_of=_engine.engine_of,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
         log_exception=http1connection.log_exception,
         log_message=http1connection.log_message,
+        log_transport=_transports.log_transport,
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
         parse_query=_run.parse_query,
@@ -85,6 +91,7 @@ def bind() -> None:
         run_general=_run.run_general,
         split_host=_run.split_host,
         start_task=_run.start_task,
+        warn_lost_write=_transports.warn_lost_write,
     )
     _native.guard(
         "handler",

@@ -9,7 +9,7 @@ from tornado.ioloop import IOLoop
 
 from tornadoc import _native
 
-# Weak both ways: the IOLoop's table of handlers keeps an engine, and what an engine serves refers to its loop.
+# Weak both ways: the loop's table of handlers keeps an engine, and what an engine serves refers to its loop.
 _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_native.Engine]] = weakref.WeakKeyDictionary()
 
 
@@ -26,5 +26,16 @@ def current_engine() -> _native.Engine:
     if engine is None:
         engine = _native.Engine()
         io_loop.add_handler(engine, engine.run, io_loop.READ)
+        _engines[loop] = weakref.ref(engine)
+    return engine
+
+
+def engine_of(loop: asyncio.AbstractEventLoop) -> _native.Engine:
+    """The engine of an asyncio loop, made and registered with it on the first call."""
+    known = _engines.get(loop)
+    engine = known() if known is not None else None
+    if engine is None:
+        engine = _native.Engine()
+        loop.add_reader(engine, engine.run)
         _engines[loop] = weakref.ref(engine)
     return engine

@@ -319,7 +319,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->closed = true;
     self->armed = TD_NEVER;
     self->ready_end = &self->ready;
-    self->scratch = td_malloc(ENGINE_SCRATCH);
+    self->scratch = td_malloc(ENGINE_BULK);
     if (self->scratch == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();

@@ -11,6 +11,7 @@
 #include "core/timers.h"
 
 #define ENGINE_SCRATCH 65536 /* bytes received at once; Tornado's read_chunk_size */
+#define ENGINE_BULK 262144   /* the same for transports; asyncio's max_size. The size of the scratch */
 
 /* What the engine calls on an object that it serves. 0, or -1 with an exception that must leave the loop. */
 struct engine_kind {

@@ -25,6 +25,7 @@ struct guard;
     X(engine) \
     X(application) \
     X(handler) \
+    X(transport) /* a stream socket of an event loop */ \
     /* end */
 /* clang-format on */
 

@@ -104,6 +104,37 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
+    X(_add_reader) \
+    X(_add_writer) \
+    X(_asyncio_future_blocking) \
+    X(_call_connection_lost) \
+    X(_debug) \
+    X(_ensure_fd_no_transport) \
+    X(_fatal_error) \
+    X(_maybe_pause_protocol) \
+    X(_maybe_resume_protocol) \
+    X(_remove_reader) \
+    X(_remove_writer) \
+    X(_socket_engine) \
+    X(__name__) \
+    X(accept) \
+    X(buffer_updated) \
+    X(call_soon) \
+    X(create_future) \
+    X(eof_received) \
+    X(fileno) \
+    X(get_buffer) \
+    X(get_debug) \
+    X(gettimeout) \
+    X(recv) \
+    X(recv_into) \
+    X(send) \
+    X(set_protocol) \
+    X(setblocking) \
+    X(sock_accept) \
+    X(sock_recv) \
+    X(sock_recv_into) \
+    X(sock_sendall) \
     /* end */
 /* clang-format on */
 
@@ -185,6 +216,12 @@ enum native_text {
     X(StreamClosedError) \
     X(tornado_HTTPHeaders) \
     X(tornado_RequestHandler) \
+    X(BufferedProtocol) \
+    X(engine_of) \
+    X(log_transport) \
+    X(SelectorEventLoop) \
+    X(socket) \
+    X(warn_lost_write) \
     /* end */
 /* clang-format on */
 
