@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import hashlib
 import logging
@@ -69,6 +70,9 @@ def bind() -> None:
         BufferedProtocol=asyncio.BufferedProtocol,
         SelectorEventLoop=asyncio.SelectorEventLoop,
         socket=socket.socket,
+        socket_recv=_socket.socket.recv,
+        socket_recv_into=_socket.socket.recv_into,
+        socket_send=_socket.socket.send,
         sha1=sha1,
         # functions of this package
         adopt=iostream.adopt,
@@ -83,6 +87,7 @@ def bind() -> None:
         log_transport=_transports.log_transport,
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
+        poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
         report_uncaught=_run.report_uncaught,
         reset_caches=_run.reset_caches,

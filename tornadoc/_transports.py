@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import socket
 import sys
 from asyncio import base_events, constants, protocols, selector_events, sslproto, transports, trsock
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tornadoc import _native
@@ -21,7 +23,7 @@ _asyncio = selector_events
 _AsyncioTransport: Any = _asyncio._SelectorSocketTransport
 
 #: What a socket must do itself for native code to go past it.
-_SOCKET_METHODS = {name: getattr(socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg", "shutdown")}
+_SOCKET_METHODS = {name: getattr(_socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg", "shutdown")}
 
 
 def _is_plain(sock: object) -> bool:
@@ -102,8 +104,22 @@ def warn_lost_write() -> None:
     _asyncio.logger.warning("socket.send() raised exception.")
 
 
-class NativeTransports(_Loop):
-    """Makes an event loop's stream transports native: stands ahead of asyncio.SelectorEventLoop in a class's bases.
+def poll_socket(loop: Any, fd: int, output: bool, ready: Callable[[], object]) -> Callable[[], None]:
+    """Call ``ready`` whenever the descriptor is, by the loop's own watching, until the function returned is called."""
+    loop._ensure_fd_no_transport(fd)
+    add, remove = (loop._add_writer, loop._remove_writer) if output else (loop._add_reader, loop._remove_reader)
+    handle = add(fd, ready)
+
+    def stop() -> None:
+        # As asyncio has it: who has taken the place meanwhile keeps it.
+        if handle is None or not handle.cancelled():
+            remove(fd)
+
+    return stop
+
+
+class NativeTransports(_native.SocketOperations, _Loop):
+    """Makes an event loop's stream transports and socket methods native: stands ahead of asyncio.SelectorEventLoop.
 
     Sockets of a class of their own, and those with a patched method, get asyncio's transports.
     """

@@ -93,6 +93,11 @@ void td_poller_remove(struct td_poller *poller, int fd, uint32_t slot)
     free_slot(poller, slot);
 }
 
+void td_poller_forget(struct td_poller *poller, uint32_t slot)
+{
+    free_slot(poller, slot);
+}
+
 int td_poller_fetch(struct td_poller *poller)
 {
     if (poller->batch_next < poller->batch_len) {

@@ -69,6 +69,9 @@ int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uin
         return -1;
     }
     enum td_status status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
+    if (status == TD_SYS && errno == EEXIST && engine->release != NULL && engine->release(engine, fd)) {
+        status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
+    }
     if (status == TD_OK) {
         source->fd = fd;
         Py_INCREF(source->owner);
@@ -99,6 +102,18 @@ void engine_unwatch(EngineObject *engine, struct engine_source *source)
     }
     if (!engine->closed) {
         td_poller_remove(&engine->poller, source->fd, source->slot);
+    }
+    source->fd = -1;
+    Py_DECREF(source->owner);
+}
+
+void engine_forget(EngineObject *engine, struct engine_source *source)
+{
+    if (source->fd < 0) {
+        return;
+    }
+    if (!engine->closed) {
+        td_poller_forget(&engine->poller, source->slot);
     }
     source->fd = -1;
     Py_DECREF(source->owner);
@@ -282,6 +297,7 @@ static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
         }
     }
     close_descriptors(self);
+    Py_CLEAR(self->sockets);
     Py_DECREF(self);
     Py_RETURN_NONE;
 }
@@ -346,12 +362,14 @@ static int engine_clear(EngineObject *self)
     while ((source = take_first(&queue)) != NULL) {
         Py_DECREF(source->owner);
     }
+    Py_CLEAR(self->sockets);
     return 0;
 }
 
 static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->sockets);
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
         if (self->poller.slots[i].fn == on_source_event) {
             Py_VISIT(((const struct engine_source *)self->poller.slots[i].owner)->owner);
@@ -372,6 +390,7 @@ static void engine_dealloc(EngineObject *self)
     }
     /* Connections hold the engine, so none is registered or scheduled any more. */
     close_descriptors(self);
+    Py_CLEAR(self->sockets);
     td_free(self->scratch);
     type->tp_free(self);
     Py_DECREF(type);

@@ -40,11 +40,13 @@ typedef struct engine_object {
     int wake_fd;
     uint32_t timer_slot;
     uint32_t wake_slot;
-    uint64_t armed; /* the deadline that timer_fd is set to */
-    uint32_t runs;  /* calls of run(): tells one iteration of the loop from the next */
-    uint64_t now;   /* monotonic, of the current batch */
-    char *scratch;  /* owned; input of the connection that is being read, only between a recv and the next call out */
-    struct engine_source *ready; /* to go on with, linked by next_ready */
+    uint64_t armed;    /* the deadline that timer_fd is set to */
+    uint32_t runs;     /* calls of run(): tells one iteration of the loop from the next */
+    uint64_t now;      /* monotonic, of the current batch */
+    char *scratch;     /* owned; input of the connection that is being read, only between a recv and the next call out */
+    PyObject *sockets; /* owned dict: descriptor -> what waits for a socket's sake (socket_watch.c); NULL if none did */
+    bool (*release)(struct engine_object *engine, int fd); /* frees a descriptor of `sockets` for another source */
+    struct engine_source *ready;                           /* to go on with, linked by next_ready */
     struct engine_source **ready_end;
     struct td_date_cache date;
     bool closed;
@@ -59,6 +61,8 @@ int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t 
 /* Stops watching, before the descriptor is closed, and drops the engine's reference: the caller has another one. A source that
  * is not watched is left alone. */
 void engine_unwatch(EngineObject *engine, struct engine_source *source);
+/* The same when the descriptor was closed already. */
+void engine_forget(EngineObject *engine, struct engine_source *source);
 /* Sets a timer, keeping the kernel's one at the earliest deadline. 0, or -1 with MemoryError. */
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline);
 /* Has on_turn called in this loop iteration or the next, once. */

@@ -104,8 +104,6 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
-    X(_add_reader) \
-    X(_add_writer) \
     X(_asyncio_future_blocking) \
     X(_call_connection_lost) \
     X(_debug) \
@@ -113,8 +111,6 @@
     X(_fatal_error) \
     X(_maybe_pause_protocol) \
     X(_maybe_resume_protocol) \
-    X(_remove_reader) \
-    X(_remove_writer) \
     X(_socket_engine) \
     X(__name__) \
     X(accept) \
@@ -135,6 +131,8 @@
     X(sock_recv) \
     X(sock_recv_into) \
     X(sock_sendall) \
+    X(_ready) \
+    X(_poll) \
     /* end */
 /* clang-format on */
 
@@ -222,6 +220,10 @@ enum native_text {
     X(SelectorEventLoop) \
     X(socket) \
     X(warn_lost_write) \
+    X(poll_socket) \
+    X(socket_recv) \
+    X(socket_recv_into) \
+    X(socket_send) \
     /* end */
 /* clang-format on */
 
