@@ -6,7 +6,7 @@ import _socket
 import asyncio
 import socket
 import sys
-from asyncio import base_events, constants, protocols, selector_events, sslproto, transports, trsock
+from asyncio import base_events, selector_events, sslproto, trsock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ def _is_plain(sock: object) -> bool:
     return type(sock) is socket.socket and all(getattr(socket.socket, name) is it for name, it in _SOCKET_METHODS.items())
 
 
-class SocketTransport(_native.SocketTransport, _AsyncioTransport):  # type: ignore[misc]
+class SocketTransport(_native.SocketTransport, _AsyncioTransport):
     """A connected stream socket: asyncio's transport, with its input and output in native code.
 
     It closes the socket. The loop's engine keeps it alive until it is closed or aborted.

@@ -1,158 +1,11 @@
-/* See socket_operation.h. */
+/* See socket_operation.h: waiting, and the coroutine. */
 #include "socket_operation.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-
 #include "errors.h"
-
-#include "core/alloc.h"
-
-#define STACK_ROOM 65536 /* bytes received by way of the stack, which spares a big object that turns out to be small */
-
-/* What an attempt came to. */
-enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN, ATTEMPT_FAILED };
 
 bool socket_operation_is_output(const SocketOperationObject *self)
 {
     return self->action == SOCKET_SENDALL;
-}
-
-/* -- system calls -- */
-
-static enum attempt failed(void)
-{
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        return ATTEMPT_AGAIN;
-    }
-    PyErr_SetFromErrno(PyExc_OSError);
-    return ATTEMPT_FAILED;
-}
-
-static ssize_t receive(int fd, void *data, size_t len)
-{
-    ssize_t count;
-    do {
-        count = recv(fd, data, len, MSG_DONTWAIT);
-    } while (count < 0 && errno == EINTR);
-    return count;
-}
-
-static enum attempt try_recv(const SocketOperationObject *self, PyObject **result)
-{
-    if (self->position <= STACK_ROOM) {
-        char room[STACK_ROOM];
-        ssize_t count = receive(self->fd, room, (size_t)self->position);
-        if (count < 0) {
-            return failed();
-        }
-        *result = PyBytes_FromStringAndSize(room, count);
-        return *result ? ATTEMPT_DONE : ATTEMPT_FAILED;
-    }
-    *result = PyBytes_FromStringAndSize(NULL, self->position);
-    if (*result == NULL) {
-        return ATTEMPT_FAILED;
-    }
-    ssize_t count = receive(self->fd, PyBytes_AS_STRING(*result), (size_t)self->position);
-    if (count < 0) {
-        int error = errno;
-        Py_CLEAR(*result);
-        errno = error;
-        return failed();
-    }
-    if (count < self->position && _PyBytes_Resize(result, count) < 0) {
-        return ATTEMPT_FAILED;
-    }
-    return ATTEMPT_DONE;
-}
-
-static enum attempt try_recv_into(const SocketOperationObject *self, PyObject **result)
-{
-    ssize_t count = receive(self->fd, self->view.buf, (size_t)self->view.len);
-    if (count < 0) {
-        return failed();
-    }
-    *result = PyLong_FromSsize_t(count);
-    return *result ? ATTEMPT_DONE : ATTEMPT_FAILED;
-}
-
-static enum attempt try_sendall(SocketOperationObject *self, PyObject **result)
-{
-    do {
-        const char *rest = (const char *)self->view.buf + self->position;
-        size_t len = (size_t)(self->view.len - self->position);
-        ssize_t count = send(self->fd, rest, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (count >= 0) {
-            self->position += count;
-            if ((size_t)count < len) {
-                /* The kernel is full, and tells when it is not. */
-                return ATTEMPT_AGAIN;
-            }
-        }
-        else if (errno != EINTR) {
-            return failed();
-        }
-    } while (self->position < self->view.len);
-    *result = Py_NewRef(Py_None);
-    return ATTEMPT_DONE;
-}
-
-static enum attempt try_accept(const SocketOperationObject *self, PyObject **result)
-{
-    PyObject *pair = PyObject_CallMethodNoArgs(self->sock, NAME(self->state, accept));
-    if (pair == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_BlockingIOError) || PyErr_ExceptionMatches(PyExc_InterruptedError)) {
-            PyErr_Clear();
-            return ATTEMPT_AGAIN;
-        }
-        return ATTEMPT_FAILED;
-    }
-    PyObject *done = NULL;
-    if (PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2) {
-        done = PyObject_CallMethodOneArg(PyTuple_GET_ITEM(pair, 0), NAME(self->state, setblocking), Py_False);
-    }
-    else {
-        PyErr_SetString(PyExc_TypeError, "accept() did not return a pair");
-    }
-    if (done == NULL) {
-        Py_DECREF(pair);
-        return ATTEMPT_FAILED;
-    }
-    Py_DECREF(done);
-    *result = pair;
-    return ATTEMPT_DONE;
-}
-
-/* The socket's descriptor; -1 once it is closed, or with an exception. */
-static int current_fd(const SocketOperationObject *self)
-{
-    PyObject *number = PyObject_CallMethodNoArgs(self->sock, NAME(self->state, fileno));
-    long fd = number ? PyLong_AsLong(number) : -1;
-    Py_XDECREF(number);
-    return (int)fd;
-}
-
-static enum attempt attempt(SocketOperationObject *self, PyObject **result)
-{
-    int fd = current_fd(self);
-    if (PyErr_Occurred()) {
-        return ATTEMPT_FAILED;
-    }
-    if (fd < 0 || (self->phase == OPERATION_WAITING && fd != self->fd)) {
-        errno = EBADF;
-        return failed();
-    }
-    self->fd = fd;
-    switch (self->action) {
-    case SOCKET_RECV:
-        return try_recv(self, result);
-    case SOCKET_RECV_INTO:
-        return try_recv_into(self, result);
-    case SOCKET_SENDALL:
-        return try_sendall(self, result);
-    default:
-        return try_accept(self, result);
-    }
 }
 
 /* -- waiting -- */
@@ -249,12 +102,12 @@ bool socket_operation_ready(SocketOperationObject *self, bool *exits)
         return true;
     }
     PyObject *result = NULL;
-    enum attempt outcome = attempt(self, &result);
-    if (outcome == ATTEMPT_AGAIN) {
+    enum socket_outcome outcome = socket_operation_attempt(self, &result);
+    if (outcome == OUTCOME_AGAIN) {
         return false;
     }
     stop_waiting(self);
-    if (resolve(self, outcome == ATTEMPT_DONE ? result : NULL) < 0) {
+    if (resolve(self, outcome == OUTCOME_DONE ? result : NULL) < 0) {
         *exits = true;
     }
     return true;
@@ -402,15 +255,15 @@ static int check_socket(const SocketOperationObject *self)
 
 static PySendResult start(SocketOperationObject *self, PyObject **result)
 {
-    enum attempt outcome = ATTEMPT_FAILED;
+    enum socket_outcome outcome = OUTCOME_FAILED;
     if (check_socket(self) == 0 && acquire(self) == 0) {
-        outcome = attempt(self, result);
+        outcome = socket_operation_attempt(self, result);
     }
-    if (outcome == ATTEMPT_AGAIN) {
+    if (outcome == OUTCOME_AGAIN) {
         return wait(self, result);
     }
     finish(self);
-    return outcome == ATTEMPT_DONE ? PYGEN_RETURN : PYGEN_ERROR;
+    return outcome == OUTCOME_DONE ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
 static PySendResult resume(SocketOperationObject *self, PyObject **result)
@@ -659,9 +512,9 @@ static void operation_dealloc(SocketOperationObject *self)
 }
 
 static PyMethodDef operation_methods[] = {
-    {"send", (PyCFunction)operation_send, METH_O, NULL},
+    {"send", (PyCFunction)operation_send, METH_O, "send($self, value, /)\n--\n\nGo on."},
     {"throw", (PyCFunction)operation_throw, METH_VARARGS, throw_doc},
-    {"close", (PyCFunction)operation_close, METH_NOARGS, NULL},
+    {"close", (PyCFunction)operation_close, METH_NOARGS, "close($self)\n--\n\nEnd the operation."},
     {"_ready", (PyCFunction)operation_on_ready, METH_NOARGS, ready_doc},
     {"_poll", (PyCFunction)operation_poll, METH_NOARGS, poll_doc},
     {NULL, NULL, 0, NULL},

@@ -37,6 +37,15 @@ PyObject *socket_operation_new(struct native_state *state, enum socket_action ac
 /* The descriptor may be ready: does what it can and resolves the future. True if the operation has ended and was taken out of
  * its queue; false if it still waits. Exceptions of callbacks are reported. *exit is set when one must leave the loop. */
 bool socket_operation_ready(SocketOperationObject *self, bool *exit);
+/* What an attempt came to. */
+enum socket_outcome {
+    OUTCOME_DONE,
+    OUTCOME_AGAIN, /* not now */
+    OUTCOME_FAILED /* an exception is pending */
+};
+
+/* Tries the operation. *result: new reference, when it is done. */
+enum socket_outcome socket_operation_attempt(SocketOperationObject *self, PyObject **result);
 bool socket_operation_is_output(const SocketOperationObject *self);
 /* Has it go on waiting, in the next iteration of the loop, through add_reader() or add_writer(). */
 void socket_operation_poll_soon(SocketOperationObject *self);

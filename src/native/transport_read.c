@@ -7,7 +7,9 @@
 
 #include "core/sockio.h"
 
-#define TURN_BYTES ENGINE_BULK /* given to one protocol before others have their turn */
+/* What one protocol is given before others have their turn. */
+#define TURN_BYTES ENGINE_BULK
+#define TURN_READS 16
 
 static bool wants_input(const TransportObject *self)
 {
@@ -137,10 +139,11 @@ static int read_into(TransportObject *self, size_t *count)
 static int deliver(TransportObject *self)
 {
     size_t taken = 0;
+    int reads = 0;
     int status = 0;
     self->delivering = true;
     while (status == 0 && wants_input(self)) {
-        if (taken >= TURN_BYTES) {
+        if (taken >= TURN_BYTES || reads++ >= TURN_READS) {
             engine_schedule(self->engine, &self->source);
             break;
         }
