@@ -85,7 +85,9 @@ static enum socket_outcome try_sendall(SocketOperationObject *self, PyObject **r
 
 static enum socket_outcome try_accept(const SocketOperationObject *self, PyObject **result)
 {
-    PyObject *pair = PyObject_CallMethodNoArgs(self->sock, NAME(self->state, accept));
+    PyObject *sock = Py_NewRef(self->sock);
+    PyObject *pair = PyObject_CallMethodNoArgs(sock, NAME(self->state, accept));
+    Py_DECREF(sock);
     if (pair == NULL) {
         if (PyErr_ExceptionMatches(PyExc_BlockingIOError) || PyErr_ExceptionMatches(PyExc_InterruptedError)) {
             PyErr_Clear();

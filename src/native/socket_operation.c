@@ -62,6 +62,9 @@ static void finish(SocketOperationObject *self)
     self->phase = OPERATION_DONE;
     stop_waiting(self);
     PyBuffer_Release(&self->view);
+    /* A task keeps its coroutine, which must not keep these. */
+    Py_CLEAR(self->data);
+    Py_CLEAR(self->sock);
 }
 
 /* Resolves the future, with the pending exception if result is NULL. Steals result. 0, or -1 with an exception that must leave
@@ -87,6 +90,9 @@ static int resolve(SocketOperationObject *self, PyObject *result)
 
 bool socket_operation_ready(SocketOperationObject *self, bool *exits)
 {
+    if (self->running) {
+        return false;
+    }
     if (self->phase != OPERATION_WAITING || self->future == NULL) {
         stop_waiting(self);
         return true;
@@ -102,7 +108,9 @@ bool socket_operation_ready(SocketOperationObject *self, bool *exits)
         return true;
     }
     PyObject *result = NULL;
+    self->running = true;
     enum socket_outcome outcome = socket_operation_attempt(self, &result);
+    self->running = false;
     if (outcome == OUTCOME_AGAIN) {
         return false;
     }
@@ -279,12 +287,24 @@ static PySendResult resume(SocketOperationObject *self, PyObject **result)
     return *result ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
+static bool refuse_running(const SocketOperationObject *self)
+{
+    if (self->running) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+    }
+    return self->running;
+}
+
 static PySendResult operation_am_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
 {
     SocketOperationObject *self = (SocketOperationObject *)object;
     PySendResult outcome = PYGEN_ERROR;
     *result = NULL;
+    if (refuse_running(self)) {
+        return PYGEN_ERROR;
+    }
     Py_INCREF(self);
+    self->running = true;
     if (self->phase == OPERATION_NEW) {
         outcome = start(self, result);
     }
@@ -294,6 +314,7 @@ static PySendResult operation_am_send(PyObject *object, PyObject *Py_UNUSED(valu
     else {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
     }
+    self->running = false;
     Py_DECREF(self);
     return outcome;
 }
@@ -354,7 +375,7 @@ PyDoc_STRVAR(throw_doc, "throw($self, type, value=None, traceback=None, /)\n--\n
 static PyObject *operation_throw(SocketOperationObject *self, PyObject *args)
 {
     PyObject *type, *value = NULL, *traceback = NULL;
-    if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback)) {
+    if (refuse_running(self) || !PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback)) {
         return NULL;
     }
     if (value == Py_None) {
@@ -386,6 +407,9 @@ static PyObject *operation_throw(SocketOperationObject *self, PyObject *args)
 
 static PyObject *operation_close(SocketOperationObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (refuse_running(self)) {
+        return NULL;
+    }
     end(self);
     Py_RETURN_NONE;
 }
@@ -430,9 +454,9 @@ static PyObject *get_name(SocketOperationObject *self, void *Py_UNUSED(closure))
     return PyUnicode_FromString(action_names[self->action]);
 }
 
-static PyObject *get_running(SocketOperationObject *Py_UNUSED(self), void *Py_UNUSED(closure))
+static PyObject *get_running(SocketOperationObject *self, void *Py_UNUSED(closure))
 {
-    Py_RETURN_FALSE;
+    return PyBool_FromLong(self->running);
 }
 
 static PyObject *get_await(SocketOperationObject *self, void *Py_UNUSED(closure))

@@ -26,6 +26,7 @@ typedef struct socket_operation {
     SocketWatchObject *watch;      /* owned: where it is queued; NULL if it is not */
     struct socket_operation *next; /* in the queue */
     PyObject *stop_polling;        /* owned: ends a wait through loop.add_reader() or add_writer(); NULL if there is none */
+    bool running;                  /* inside of a call that the coroutine's methods must not come in between */
     int fd;
 } SocketOperationObject;
 
