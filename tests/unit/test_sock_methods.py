@@ -207,7 +207,11 @@ def test_cancelling(loop: Any):
     async def main() -> None:
         left, right = pair()
         with left, right:
-            for operation in (loop.sock_recv(left, 10), loop.sock_recv_into(left, bytearray(9)), loop.sock_sendall(left, b"x" * BIG)):
+            for operation in (
+                loop.sock_recv(left, 10),
+                loop.sock_recv_into(left, bytearray(9)),
+                loop.sock_sendall(left, b"x" * BIG),
+            ):
                 task = await started(operation)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -375,7 +379,7 @@ def test_debug_mode_refuses_blocking_sockets(loop: Any):
                     loop.sock_sendall(left, b"x"),
                     loop.sock_accept(left),
                 ):
-                    with pytest.raises(ValueError, match="^the socket must be non-blocking$"):
+                    with pytest.raises(ValueError, match=r"^the socket must be non-blocking$"):
                         await operation
             loop.set_debug(False)
 

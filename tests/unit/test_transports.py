@@ -5,6 +5,7 @@ import contextvars
 import gc
 import logging
 import socket
+import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -219,7 +220,8 @@ def test_writelines(loop: Any):
         protocol = Recorder()
         transport, peer = await pair(protocol)
         with peer:
-            parts = [b"a", bytearray(b"b"), memoryview(b"c"), b"d" * BIG, b"", bytes(range(200))] + [b"%d" % i for i in range(300)]
+            parts = [b"a", bytearray(b"b"), memoryview(b"c"), b"d" * BIG, b"", bytes(range(200))]
+            parts += [b"%d" % i for i in range(300)]
             transport.writelines(parts)
             transport.write(b"end")
             whole = b"".join(parts) + b"end"
@@ -336,6 +338,9 @@ def test_pausing_and_resuming_reading(loop: Any):
 
 
 def test_pausing_before_anything_is_read(loop: Any):
+    if sys.version_info < (3, 11) and not isinstance(loop, NativeTransports):
+        pytest.skip("asyncio of Python 3.10 reads all the same")
+
     async def main() -> None:
         protocol = Recorder(made=lambda self: self.transport.pause_reading())
         transport, peer = await pair(protocol)
@@ -404,7 +409,7 @@ def test_close_sends_what_was_written(loop: Any):
         if isinstance(loop, NativeTransports):
             # asyncio's own fails here, on its _sock that is None.
             transport.write(b"x")
-        transport.abort()
+            transport.abort()
         transport.close()
 
     run(loop, main)
@@ -545,7 +550,7 @@ def test_an_exit_leaves_the_loop_and_nothing_else(loop: Any, exception: type[Bas
 def test_a_buffered_protocol(loop: Any, size: int):
     async def main() -> None:
         protocol = Buffered(size)
-        transport, peer = await pair(protocol)
+        _transport, peer = await pair(protocol)
         data = bytes(range(256)) * 40
         with peer:
             await loop.sock_sendall(peer, data)
@@ -569,7 +574,7 @@ def test_faults_of_a_buffered_protocol(loop: Any, method: str, result: Any, mess
     async def main() -> None:
         protocol = Buffered()
         setattr(protocol, method, result)
-        transport, peer = await pair(protocol)
+        _transport, peer = await pair(protocol)
         with peer:
             await loop.sock_sendall(peer, b"x")
             assert isinstance(await protocol.lost, Exception)
@@ -604,7 +609,7 @@ def test_the_protocol_changes_its_kind_while_data_flows(loop: Any):
 def test_closing_from_a_callback_with_more_to_read(loop: Any, how: str):
     async def main() -> None:
         protocol = Recorder(data=lambda self, size: getattr(self.transport, how)())
-        transport, peer = await pair(protocol)
+        _transport, peer = await pair(protocol)
         with peer:
             peer.send(b"x" * 100_000)
             assert await protocol.lost is None
