@@ -39,6 +39,9 @@ void td_poller_destroy(struct td_poller *poller);
 /* Registers fd; *slot is the handle for removal. TD_NOMEM or TD_SYS. */
 TD_MUST_CHECK enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner,
                                            uint32_t *slot);
+/* The same, for an fd that the set must not have yet: TD_SYS with EEXIST. */
+TD_MUST_CHECK enum td_status td_poller_add_new(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner,
+                                               uint32_t *slot);
 /* Changes the events of a registered fd. TD_SYS. */
 TD_MUST_CHECK enum td_status td_poller_modify(struct td_poller *poller, int fd, uint32_t events, uint32_t slot);
 /* Forgets fd (still open) and drops its events that are waiting in the batch. */

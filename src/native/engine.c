@@ -62,16 +62,16 @@ static int on_source_event(void *owner, uint32_t events)
     return source->kind->on_event(source->owner, events);
 }
 
-int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+typedef enum td_status (*add_fn)(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner, uint32_t *slot);
+
+static int watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events, add_fn add)
 {
     if (engine->closed) {
         PyErr_SetString(PyExc_RuntimeError, "the event loop is closed");
         return -1;
     }
-    enum td_status status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
-    if (status == TD_SYS && errno == EEXIST && engine->release != NULL && engine->release(engine, fd)) {
-        status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
-    }
+    engine_release_socket(engine, fd);
+    enum td_status status = add(&engine->poller, fd, events, on_source_event, source, &source->slot);
     if (status == TD_OK) {
         source->fd = fd;
         Py_INCREF(source->owner);
@@ -84,6 +84,23 @@ int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uin
         PyErr_SetFromErrno(PyExc_OSError);
     }
     return -1;
+}
+
+int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+{
+    return watch(engine, source, fd, events, td_poller_add);
+}
+
+int engine_watch_new(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+{
+    return watch(engine, source, fd, events, td_poller_add_new);
+}
+
+void engine_release_socket(EngineObject *engine, int fd)
+{
+    if (engine->release != NULL) {
+        engine->release(engine, fd);
+    }
 }
 
 int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events)

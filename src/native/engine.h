@@ -45,7 +45,7 @@ typedef struct engine_object {
     uint64_t now;      /* monotonic, of the current batch */
     char *scratch;     /* owned; input of the connection that is being read, only between a recv and the next call out */
     PyObject *sockets; /* owned dict: descriptor -> what waits for a socket's sake (socket_watch.c); NULL if none did */
-    bool (*release)(struct engine_object *engine, int fd); /* frees a descriptor of `sockets` for another source */
+    void (*release)(struct engine_object *engine, int fd); /* frees a descriptor of `sockets` for another source */
     struct engine_source *ready;                           /* to go on with, linked by next_ready */
     struct engine_source **ready_end;
     struct td_date_cache date;
@@ -56,6 +56,10 @@ typedef struct engine_object {
 void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
 /* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */
 int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
+/* The same, with FileExistsError if the kernel says that the set has the descriptor already. */
+int engine_watch_new(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
+/* To be called before the descriptor is put into the set by another way than the functions above. */
+void engine_release_socket(EngineObject *engine, int fd);
 /* Changes the events of a watched descriptor. 0, or -1 with OSError. */
 int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events);
 /* Stops watching, before the descriptor is closed, and drops the engine's reference: the caller has another one. A source that

@@ -192,7 +192,7 @@ static int start_waiting(SocketOperationObject *self)
         Py_XDECREF(number);
         if (checked == NULL) {
             PyObject *exception = errors_take();
-            (void)socket_watch_release(watch->engine, self->fd);
+            socket_watch_release(watch->engine, self->fd);
             Py_DECREF(watch);
             errors_give(exception);
             return -1;

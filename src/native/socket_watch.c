@@ -109,11 +109,11 @@ static void poll_all(struct socket_queue *queue)
     }
 }
 
-bool socket_watch_release(EngineObject *engine, int fd)
+void socket_watch_release(EngineObject *engine, int fd)
 {
     SocketWatchObject *self = lookup(engine, fd);
     if (self == NULL) {
-        return false;
+        return;
     }
     PyObject *exception = errors_take();
     remove_entry(engine, fd);
@@ -122,7 +122,6 @@ bool socket_watch_release(EngineObject *engine, int fd)
     poll_all(&self->writers);
     Py_DECREF(self);
     errors_give(exception);
-    return true;
 }
 
 static SocketWatchObject *create(EngineObject *engine, PyObject *sock, int fd)
@@ -145,7 +144,7 @@ static SocketWatchObject *create(EngineObject *engine, PyObject *sock, int fd)
     self->socket_ref = PyWeakref_NewRef(sock, NULL);
     engine_source_init(&self->source, &engine_kind, (PyObject *)self);
     PyObject *key = PyLong_FromLong(fd);
-    if (key == NULL || self->socket_ref == NULL || engine_watch(engine, &self->source, fd, self->events) < 0) {
+    if (key == NULL || self->socket_ref == NULL || engine_watch_new(engine, &self->source, fd, self->events) < 0) {
         Py_CLEAR(self);
     }
     else if (PyDict_SetItem(engine->sockets, key, (PyObject *)self) < 0) {
@@ -166,7 +165,7 @@ SocketWatchObject *socket_watch_of(EngineObject *engine, PyObject *sock, int fd,
     if (self != NULL) {
         /* Of a socket that was closed: nobody can be served who still waits for it. */
         Py_DECREF(self);
-        (void)socket_watch_release(engine, fd);
+        socket_watch_release(engine, fd);
     }
     return create(engine, sock, fd);
 }

@@ -33,8 +33,7 @@ typedef struct {
 SocketWatchObject *socket_watch_of(EngineObject *engine, PyObject *sock, int fd, bool *known);
 /* Has the kernel tell of input or output, if it doesn't. 0 or -1. */
 int socket_watch_arm(SocketWatchObject *self, bool output);
-/* Stops watching a descriptor for sockets. Operations that wait go on through loop.add_reader() and add_writer(). True if there
- * was a watch. */
-bool socket_watch_release(EngineObject *engine, int fd);
+/* Stops watching a descriptor for sockets. Operations that wait go on through loop.add_reader() and add_writer(). */
+void socket_watch_release(EngineObject *engine, int fd);
 
 #endif

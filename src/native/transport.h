@@ -33,6 +33,7 @@ typedef struct {
     uint64_t high; /* high_water, for comparisons */
     struct engine_source source;
     struct td_outbuf out;
+    uint32_t turn; /* engine->runs when it last had input: once in each iteration of the loop */
     int fd;        /* for system calls as long as conn_lost is 0 */
     int conn_lost; /* connection_lost() was called or scheduled, plus later writes */
     char closing;  /* these are Python's bool members */

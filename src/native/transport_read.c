@@ -56,15 +56,24 @@ static int read_failed(TransportObject *self, enum td_status status)
     return transport_fatal(self, "Fatal read error on socket transport");
 }
 
-/* One object of what the kernel has. */
-static int read_bytes(TransportObject *self, size_t *count)
+/* After a read: the bytes that it counts for. A short one has emptied the socket. The end behind it, if it was seen, is for the
+ * next iteration of the loop, as with asyncio: who has just got data can still answer. */
+static size_t count_read(TransportObject *self, size_t count, size_t asked)
 {
-    enum td_status status = td_sock_recv(self->fd, self->engine->scratch, ENGINE_BULK, count);
+    self->readable = count == asked || self->peer_ended;
+    return count == asked ? count : TURN_BYTES;
+}
+
+/* One object of what the kernel has. */
+static int read_bytes(TransportObject *self, size_t *taken)
+{
+    size_t count = 0;
+    enum td_status status = td_sock_recv(self->fd, self->engine->scratch, ENGINE_BULK, &count);
     if (status != TD_OK) {
         return read_failed(self, status);
     }
-    self->readable = *count == ENGINE_BULK || self->peer_ended;
-    PyObject *data = PyBytes_FromStringAndSize(self->engine->scratch, (Py_ssize_t)*count);
+    *taken += count_read(self, count, ENGINE_BULK);
+    PyObject *data = PyBytes_FromStringAndSize(self->engine->scratch, (Py_ssize_t)count);
     if (data == NULL) {
         return transport_fatal(self, "Fatal read error on socket transport");
     }
@@ -94,7 +103,7 @@ static PyObject *get_buffer(TransportObject *self)
 }
 
 /* Straight into the protocol's buffer. */
-static int read_into(TransportObject *self, size_t *count)
+static int read_into(TransportObject *self, size_t *taken)
 {
     PyObject *buffer = get_buffer(self);
     if (buffer == NULL) {
@@ -111,7 +120,8 @@ static int read_into(TransportObject *self, size_t *count)
         return transport_fatal(self, "Fatal read error on socket transport");
     }
     size_t room = (size_t)view.len;
-    enum td_status status = td_sock_recv(self->fd, view.buf, room, count);
+    size_t count = 0;
+    enum td_status status = td_sock_recv(self->fd, view.buf, room, &count);
     int error = errno;
     PyBuffer_Release(&view);
     Py_DECREF(buffer);
@@ -119,8 +129,8 @@ static int read_into(TransportObject *self, size_t *count)
         errno = error;
         return read_failed(self, status);
     }
-    self->readable = *count == room || self->peer_ended;
-    PyObject *number = PyLong_FromSize_t(*count);
+    *taken += count_read(self, count, room);
+    PyObject *number = PyLong_FromSize_t(count);
     PyObject *result = NULL;
     if (number != NULL && self->protocol != NULL) {
         result = PyObject_CallMethodOneArg(self->protocol, NAME(self->state, buffer_updated), number);
@@ -147,11 +157,9 @@ static int deliver(TransportObject *self)
             engine_schedule(self->engine, &self->source);
             break;
         }
-        size_t count = 0;
         PyObject *protocol = Py_NewRef(self->protocol);
-        status = self->buffered ? read_into(self, &count) : read_bytes(self, &count);
+        status = self->buffered ? read_into(self, &taken) : read_bytes(self, &taken);
         Py_DECREF(protocol);
-        taken += count;
     }
     self->delivering = false;
     return status;
@@ -166,6 +174,12 @@ int transport_read(TransportObject *self)
         /* A protocol that runs the loop from its callback: the outer call goes on. */
         return 0;
     }
+    if (self->turn == self->engine->runs) {
+        /* It has had its share of this iteration. */
+        engine_schedule(self->engine, &self->source);
+        return 0;
+    }
+    self->turn = self->engine->runs;
     return transport_run(self, self->read_context, deliver);
 }
 
