@@ -8,7 +8,7 @@
 #include "core/sockio.h"
 
 /* What one protocol is given before others have their turn. */
-#define TURN_BYTES ENGINE_BULK
+#define TURN_BYTES (4 * ENGINE_BULK)
 #define TURN_READS 16
 
 static bool wants_input(const TransportObject *self)
