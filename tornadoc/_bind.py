@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import logging
 import socket
+import ssl
 import types
 from typing import Any
 
@@ -19,7 +20,20 @@ import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _engine, _native, _run, _transports, http1connection, httpserver, httputil, iostream, routing, web
+from tornadoc import (
+    _engine,
+    _native,
+    _run,
+    _tls,
+    _transports,
+    http1connection,
+    httpserver,
+    httputil,
+    iostream,
+    loop,
+    routing,
+    web,
+)
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -74,11 +88,17 @@ def bind() -> None:
         socket_recv_into=_socket.socket.recv_into,
         socket_send=_socket.socket.send,
         sha1=sha1,
+        SSLEOFError=ssl.SSLEOFError,
+        SSLError=ssl.SSLError,
+        SSLWantReadError=ssl.SSLWantReadError,
+        SSLZeroReturnError=ssl.SSLZeroReturnError,
         # functions of this package
+        accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
+        extract_stack=loop.extract_stack,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
@@ -89,6 +109,8 @@ def bind() -> None:
         make_ui=_run.make_ui,
         poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
+        report_callback=loop.report_callback,
+        report_slow=loop.report_slow,
         report_uncaught=_run.report_uncaught,
         reset_caches=_run.reset_caches,
         route_classes=routing.ROUTE_CLASSES,
@@ -97,6 +119,10 @@ def bind() -> None:
         split_host=_run.split_host,
         start_task=_run.start_task,
         warn_lost_write=_transports.warn_lost_write,
+        tls_adopt=_tls.adopt,
+        tls_context=_tls.context,
+        tls_stream=_tls.make_stream,
+        tls_wrap=_tls.wrap,
     )
     _native.guard(
         "handler",

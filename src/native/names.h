@@ -133,6 +133,26 @@
     X(sock_sendall) \
     X(_ready) \
     X(_poll) \
+    X(_check_callback) \
+    X(_check_thread) \
+    X(_run) \
+    X(_cancelled) \
+    X(callback) \
+    X(cancel) \
+    X(context) \
+    X(delay) \
+    X(run) \
+    X(slow_callback_duration) \
+    X(when) \
+    X(call_at) \
+    X(call_later) \
+    X(call_soon_threadsafe) \
+    X(_handshake_done) \
+    X(do_handshake) \
+    X(pending) \
+    X(read) \
+    X(shutdown) \
+    X(sni_callback) \
     /* end */
 /* clang-format on */
 
@@ -224,6 +244,18 @@ enum native_text {
     X(socket_recv) \
     X(socket_recv_into) \
     X(socket_send) \
+    X(extract_stack) \
+    X(report_callback) \
+    X(report_slow) \
+    X(SSLEOFError) \
+    X(SSLError) \
+    X(SSLWantReadError) \
+    X(SSLZeroReturnError) \
+    X(tls_adopt) \
+    X(tls_context) \
+    X(tls_stream) \
+    X(tls_wrap) \
+    X(accepted_socket) \
     /* end */
 /* clang-format on */
 

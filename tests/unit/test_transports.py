@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tornadoc import EventLoop
 from tornadoc._transports import NativeTransports, SocketTransport
 
 
@@ -20,7 +21,8 @@ class NativeLoop(NativeTransports, asyncio.SelectorEventLoop):
     pass
 
 
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "native": NativeLoop}
+#: The second has the engine in an epoll set of its own, below asyncio's.
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "mixed": NativeLoop, "native": EventLoop}
 #: More than the kernel takes at once.
 BIG = 8 << 20
 
