@@ -459,7 +459,7 @@ static void test_outbuf_splice(void)
     check_empty(&out, "nothing to nothing");
     CHECK(append_copied(&added, 10) == TD_OK && append_held(&added, 20, NULL) == TD_OK, "some");
     td_outbuf_splice(&out, &added);
-    check_empty(&added, "moved");
+    CHECK(added.first == NULL && added.last == NULL && added.size == 0, "moved");
     CHECK(out.size == 30 && out.written == 30, "to an empty one");
     check_links(&out, "to an empty one");
     CHECK(append_copied(&added, 5) == TD_OK, "more");
