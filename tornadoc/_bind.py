@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
+import collections
 import hashlib
+import io
 import logging
+import re
+import socket
+import ssl
+import sys
 import types
 from typing import Any
 
@@ -13,11 +20,12 @@ import tornado.escape
 import tornado.http1connection
 import tornado.httpserver
 import tornado.httputil
+import tornado.ioloop
 import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _native, _run, http1connection, httpserver, httputil, iostream, routing, web
+from tornadoc import _native, _run, _stream_callbacks, http1connection, httpserver, httputil, iostream, routing, web
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -76,6 +84,32 @@ def bind() -> None:
         log_exception=http1connection.log_exception,
         log_message=http1connection.log_message,
         make_stream=iostream.make_stream,
+        # streams
+        deque=collections.deque,
+        exc_info=sys.exc_info,
+        FileIO=io.FileIO,
+        IOLoop=tornado.ioloop.IOLoop,
+        IOStream=iostream.IOStream,
+        PipeIOStream=iostream.PipeIOStream,
+        SSLIOStream=iostream.SSLIOStream,
+        re_compile=re.compile,
+        socket=socket.socket,
+        SSLEOFError=ssl.SSLEOFError,
+        SSLSocket=ssl.SSLSocket,
+        SSLWantReadError=ssl.SSLWantReadError,
+        SSLWantWriteError=ssl.SSLWantWriteError,
+        ssl_recv_into=ssl.SSLSocket.recv_into,
+        ssl_send=ssl.SSLSocket.send,
+        StreamBufferFullError=tornado.iostream.StreamBufferFullError,
+        stream_engine=iostream.find_engine,
+        stream_legacy=_stream_callbacks.call_with_callback,
+        stream_log=iostream.log_stream,
+        stream_silence=iostream.silence,
+        tornado_BaseIOStream=iostream._BaseIOStream,
+        tornado_IOStream=iostream._IOStream,
+        tornado_PipeIOStream=iostream._PipeIOStream,
+        tornado_SSLIOStream=iostream._SSLIOStream,
+        UnsatisfiableReadError=tornado.iostream.UnsatisfiableReadError,
         make_ui=_run.make_ui,
         parse_query=_run.parse_query,
         report_uncaught=_run.report_uncaught,
@@ -110,3 +144,10 @@ def bind() -> None:
         tornado.http1connection.HTTP1Connection,
         _originals(tornado.http1connection.HTTP1Connection),
     )
+    for name, cls, original in (
+        ("iostream", iostream.IOStream, iostream._IOStream),
+        ("ssl_iostream", iostream.SSLIOStream, iostream._SSLIOStream),
+        ("pipe_iostream", iostream.PipeIOStream, iostream._PipeIOStream),
+    ):
+        _native.guard(name, cls, original, _originals(*original.__mro__[:-1]))  # type: ignore[arg-type]
+    _native.guard("socket", socket.socket, _socket.socket, dict(vars(_socket.socket)))

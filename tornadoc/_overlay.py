@@ -10,15 +10,20 @@ from types import ModuleType
 import tornado
 import tornado.httpserver
 import tornado.httputil
+import tornado.iostream
 import tornado.web
 import tornado.websocket
 
-from tornadoc import httpserver, httputil, routing, web, websocket
+from tornadoc import httpserver, httputil, iostream, routing, web, websocket
 
 #: Tornado's classes and what takes their place.
 _REPLACEMENTS: dict[type, type] = {
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
+    tornado.iostream.BaseIOStream: iostream.BaseIOStream,
+    tornado.iostream.IOStream: iostream.IOStream,
+    tornado.iostream.PipeIOStream: iostream.PipeIOStream,
+    tornado.iostream.SSLIOStream: iostream.SSLIOStream,
     tornado.web.Application: web.Application,
     tornado.web._ApplicationRouter: routing.ApplicationRouter,
     tornado.web.RequestHandler: web.RequestHandler,
@@ -34,7 +39,16 @@ if tornado.version_info >= (6, 6):
     _REPLACEMENTS[tornado.httputil.HTTPHeaders] = httputil.HTTPHeaders
 
 #: Modules of Tornado that bind one of these names when they are imported.
-_BINDING = ("tornado.auth", "tornado.routing", "tornado.testing", "tornado.wsgi")
+_BINDING = (
+    "tornado.auth",
+    "tornado.process",
+    "tornado.routing",
+    "tornado.simple_httpclient",
+    "tornado.tcpclient",
+    "tornado.tcpserver",
+    "tornado.testing",
+    "tornado.wsgi",
+)
 
 
 def _tornado_modules() -> Iterator[ModuleType]:

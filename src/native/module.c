@@ -72,11 +72,12 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
 
 PyDoc_STRVAR(guard_doc,
              "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
-             "'handler', 'application', 'server' or 'exchange'.");
+             "'handler', 'application', 'server', 'exchange', 'iostream', 'ssl_iostream', 'pipe_iostream' or 'socket'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {
-    static const char *const sets[] = {"handler", "application", "server", "exchange"};
+    static const char *const sets[] = {"handler",  "application",  "server",        "exchange",
+                                       "iostream", "ssl_iostream", "pipe_iostream", "socket"};
     const char *name;
     PyTypeObject *base, *original;
     PyObject *originals;

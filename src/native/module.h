@@ -25,6 +25,8 @@ struct guard;
     X(engine) \
     X(application) \
     X(handler) \
+    X(stream_buffer) \
+    X(stream) \
     /* end */
 /* clang-format on */
 

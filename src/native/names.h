@@ -104,6 +104,50 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
+    X(_add_io_state) \
+    X(_consume) \
+    X(_check_closed) \
+    X(_check_max_bytes) \
+    X(_do_ssl_handshake) \
+    X(_find_read_pos) \
+    X(_finish_read) \
+    X(_finish_ssl_connect) \
+    X(_handle_connect) \
+    X(_handle_events) \
+    X(_handle_read) \
+    X(_handle_write) \
+    X(_is_connreset) \
+    X(_maybe_add_error_listener) \
+    X(_read_from_buffer) \
+    X(_read_to_buffer) \
+    X(_read_to_buffer_loop) \
+    X(_signal_closed) \
+    X(_sslobj) \
+    X(_start_read) \
+    X(_try_inline_read) \
+    X(add_callback) \
+    X(add_done_callback) \
+    X(append) \
+    X(cancelled) \
+    X(close_fd) \
+    X(closed) \
+    X(end) \
+    X(error) \
+    X(fileno) \
+    X(get_fd_error) \
+    X(read) \
+    X(read_bytes) \
+    X(read_from_fd) \
+    X(read_into) \
+    X(read_until) \
+    X(read_until_close) \
+    X(read_until_regex) \
+    X(reading) \
+    X(recv_into) \
+    X(search) \
+    X(send) \
+    X(write_to_fd) \
+    X(writing) \
     /* end */
 /* clang-format on */
 
@@ -185,6 +229,31 @@ enum native_text {
     X(StreamClosedError) \
     X(tornado_HTTPHeaders) \
     X(tornado_RequestHandler) \
+    X(deque) \
+    X(exc_info) \
+    X(FileIO) \
+    X(IOLoop) \
+    X(IOStream) \
+    X(PipeIOStream) \
+    X(re_compile) \
+    X(socket) \
+    X(SSLEOFError) \
+    X(SSLIOStream) \
+    X(SSLSocket) \
+    X(SSLWantReadError) \
+    X(SSLWantWriteError) \
+    X(ssl_recv_into) \
+    X(ssl_send) \
+    X(StreamBufferFullError) \
+    X(stream_engine) \
+    X(stream_legacy) \
+    X(stream_log) \
+    X(stream_silence) \
+    X(tornado_BaseIOStream) \
+    X(tornado_IOStream) \
+    X(tornado_PipeIOStream) \
+    X(tornado_SSLIOStream) \
+    X(UnsatisfiableReadError) \
     /* end */
 /* clang-format on */
 
