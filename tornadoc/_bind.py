@@ -25,7 +25,19 @@ import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _native, _run, _stream_callbacks, http1connection, httpserver, httputil, iostream, routing, web
+from tornadoc import (
+    _native,
+    _run,
+    _stream_callbacks,
+    _tls,
+    http1connection,
+    httpserver,
+    httputil,
+    iostream,
+    loop,
+    routing,
+    web,
+)
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -74,10 +86,16 @@ def bind() -> None:
         CancelledError=asyncio.CancelledError,
         Logger=logging.Logger,
         sha1=sha1,
+        SSLEOFError=ssl.SSLEOFError,
+        SSLError=ssl.SSLError,
+        SSLWantReadError=ssl.SSLWantReadError,
+        SSLZeroReturnError=ssl.SSLZeroReturnError,
         # functions of this package
+        accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
+        extract_stack=loop.extract_stack,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
@@ -94,9 +112,7 @@ def bind() -> None:
         SSLIOStream=iostream.SSLIOStream,
         re_compile=re.compile,
         socket=socket.socket,
-        SSLEOFError=ssl.SSLEOFError,
         SSLSocket=ssl.SSLSocket,
-        SSLWantReadError=ssl.SSLWantReadError,
         SSLWantWriteError=ssl.SSLWantWriteError,
         ssl_recv_into=ssl.SSLSocket.recv_into,
         ssl_send=ssl.SSLSocket.send,
@@ -112,6 +128,8 @@ def bind() -> None:
         UnsatisfiableReadError=tornado.iostream.UnsatisfiableReadError,
         make_ui=_run.make_ui,
         parse_query=_run.parse_query,
+        report_callback=loop.report_callback,
+        report_slow=loop.report_slow,
         report_uncaught=_run.report_uncaught,
         reset_caches=_run.reset_caches,
         route_classes=routing.ROUTE_CLASSES,
@@ -119,6 +137,10 @@ def bind() -> None:
         run_general=_run.run_general,
         split_host=_run.split_host,
         start_task=_run.start_task,
+        tls_adopt=_tls.adopt,
+        tls_context=_tls.context,
+        tls_stream=_tls.make_stream,
+        tls_wrap=_tls.wrap,
     )
     _native.guard(
         "handler",

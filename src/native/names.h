@@ -148,6 +148,27 @@
     X(send) \
     X(write_to_fd) \
     X(writing) \
+    X(_check_callback) \
+    X(_check_thread) \
+    X(_ensure_fd_no_transport) \
+    X(_run) \
+    X(_cancelled) \
+    X(callback) \
+    X(cancel) \
+    X(context) \
+    X(delay) \
+    X(run) \
+    X(slow_callback_duration) \
+    X(when) \
+    X(call_at) \
+    X(call_later) \
+    X(call_soon) \
+    X(call_soon_threadsafe) \
+    X(_handshake_done) \
+    X(do_handshake) \
+    X(pending) \
+    X(shutdown) \
+    X(sni_callback) \
     /* end */
 /* clang-format on */
 
@@ -254,6 +275,16 @@ enum native_text {
     X(tornado_PipeIOStream) \
     X(tornado_SSLIOStream) \
     X(UnsatisfiableReadError) \
+    X(extract_stack) \
+    X(report_callback) \
+    X(report_slow) \
+    X(SSLError) \
+    X(SSLZeroReturnError) \
+    X(tls_adopt) \
+    X(tls_context) \
+    X(tls_stream) \
+    X(tls_wrap) \
+    X(accepted_socket) \
     /* end */
 /* clang-format on */
 

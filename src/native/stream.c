@@ -399,8 +399,8 @@ static void stream_dealloc(StreamObject *self)
 }
 
 PyDoc_STRVAR(renew_doc,
-             "_renew($self, unread, /)\n--\n\nGo back to the fast path, with `unread` as its input. For a stream that is open, "
-             "idle and not known to its loop.");
+             "_renew($self, unread, /)\n--\n\nBe on the fast path (again), with `unread` as input. For a stream that is open and idle, "
+             "and on the general path not known to its loop.");
 
 static PyObject *stream_renew(StreamObject *self, PyObject *unread)
 {
@@ -409,18 +409,19 @@ static PyObject *stream_renew(StreamObject *self, PyObject *unread)
         return NULL;
     }
     enum td_status status = TD_OK;
-    if (self->closed || self->io_state || stream_is_set(self->read_future)) {
+    if (self->closed || (self->general && self->io_state) || stream_is_set(self->read_future)) {
         PyErr_SetString(PyExc_RuntimeError, "the stream is in use");
     }
     else {
-        self->kind = kind_of(self);
-        self->general = false;
-        Py_CLEAR(self->read_buffer);
-        Py_CLEAR(self->after_user_buffer);
-        Py_CLEAR(self->write_futures);
-        Py_CLEAR(self->write_buffer);
-        self->user_read_buffer = false;
-        td_inbuf_clear(&self->in);
+        if (self->general) {
+            self->kind = kind_of(self);
+            self->general = false;
+            Py_CLEAR(self->read_buffer);
+            Py_CLEAR(self->after_user_buffer);
+            Py_CLEAR(self->write_futures);
+            Py_CLEAR(self->write_buffer);
+            self->user_read_buffer = false;
+        }
         status = td_inbuf_append(&self->in, view.buf, (size_t)view.len);
     }
     PyBuffer_Release(&view);

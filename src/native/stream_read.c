@@ -102,6 +102,10 @@ static int read_inline(StreamObject *self)
             stream_raise_closed(self);
             return -1;
         }
+        if (self->source.fd >= 0 && !self->more_in && self->kind == STREAM_SOCKET && (self->io_state & STREAM_READ)) {
+            /* The socket is empty, and will tell when it isn't. */
+            return 0;
+        }
         PyObject *waiting = self->read_future;
         found = stream_receive(self, true, &size);
         if (found == 0 && self->read_future != waiting) {
