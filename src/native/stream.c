@@ -398,9 +398,10 @@ static void stream_dealloc(StreamObject *self)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(renew_doc,
-             "_renew($self, unread, /)\n--\n\nBe on the fast path (again), with `unread` as input. For a stream that is open and idle, "
-             "and on the general path not known to its loop.");
+PyDoc_STRVAR(
+    renew_doc,
+    "_renew($self, unread, /)\n--\n\nBe on the fast path (again), with `unread` as input. For a stream that is open and idle, "
+    "and on the general path not known to its loop.");
 
 static PyObject *stream_renew(StreamObject *self, PyObject *unread)
 {
@@ -456,20 +457,16 @@ static PyMethodDef stream_own_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(stream_doc, "BaseIOStream(max_buffer_size=None, read_chunk_size=None, max_write_buffer_size=None)\n--\n\n"
-                         "Reading and writing of a non-blocking file or socket; see tornado.iostream.");
+PyDoc_STRVAR(stream_doc,
+             "BaseIOStream(max_buffer_size=None, read_chunk_size=None, max_write_buffer_size=None, io_loop=None)\n--\n\n"
+             "Reading and writing of a non-blocking file or socket; see tornado.iostream.");
 
 static PyType_Slot stream_slots[] = {
-    {Py_tp_new, stream_new},
-    {Py_tp_init, stream_init},
-    {Py_tp_dealloc, stream_dealloc},
-    {Py_tp_traverse, stream_traverse},
-    {Py_tp_clear, stream_clear},
-    {Py_tp_methods, stream_own_methods},
-    {Py_tp_getset, stream_getset},
-    {Py_tp_members, stream_members},
-    {Py_tp_doc, (void *)stream_doc},
-    {0, NULL},
+    {Py_tp_new, stream_new},         {Py_tp_init, stream_init},
+    {Py_tp_dealloc, stream_dealloc}, {Py_tp_traverse, stream_traverse},
+    {Py_tp_clear, stream_clear},     {Py_tp_methods, stream_own_methods},
+    {Py_tp_getset, stream_getset},   {Py_tp_members, stream_members},
+    {Py_tp_doc, (void *)stream_doc}, {0, NULL},
 };
 
 static PyType_Spec stream_spec = {

@@ -141,6 +141,14 @@ int stream_fd(StreamObject *self);
 extern PyGetSetDef stream_getset[];
 extern PyMemberDef stream_members[];
 
+/* -- stream_arguments.c -- */
+/* Takes a method's arguments by position or name into values (NULL where not given; the first is required). False if the call has
+ * one of the forms with callbacks of Tornado before 6, or is wrong: stream_call_legacy() tells. */
+bool stream_take_arguments(const char *const *names, int max, PyObject *const *args, Py_ssize_t count, PyObject *kwnames,
+                           PyObject **values);
+/* Makes such a call. New reference or NULL. */
+PyObject *stream_call_legacy(StreamObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames);
+
 /* -- stream_read.c: the methods; stream_receive.c: how input comes in -- */
 extern PyMethodDef stream_read_methods[];
 /* Receives until the pending read can be satisfied or nothing more comes. 1 with *size (of the read's result), 0 if it can't be
@@ -171,8 +179,6 @@ int stream_flush(StreamObject *self);
 /* -- stream_close.c -- */
 /* Closes; error (borrowed, may be NULL) becomes self.error. 0, or -1 with an exception. */
 int stream_close(StreamObject *self, PyObject *error);
-/* Closes with the pending exception, which stays pending unless closing fails. */
-void stream_close_pending(StreamObject *self);
 /* Raises StreamClosedError(real_error=self.error). */
 void stream_raise_closed(StreamObject *self);
 /* _is_connreset(error). 1, 0, or -1 with an exception. */

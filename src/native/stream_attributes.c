@@ -1,7 +1,10 @@
 /* See stream.h: the attributes of a stream, under Tornado's names. */
 #include "stream.h"
 
-#define MEMBER(name, field, type) {name, type, offsetof(StreamObject, field), 0, NULL}
+#define MEMBER(name, field, type)                                                                                                \
+    {                                                                                                                            \
+        name, type, offsetof(StreamObject, field), 0, NULL                                                                       \
+    }
 
 PyMemberDef stream_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamObject, weakrefs), READONLY, NULL},
@@ -209,7 +212,10 @@ static int set_fd(StreamObject *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-#define ATTRIBUTE(name, get, set, closure) {name, (getter)(get), (setter)(set), NULL, closure}
+#define ATTRIBUTE(name, get, set, closure)                                                                                       \
+    {                                                                                                                            \
+        name, (getter)(get), (setter)(set), NULL, closure                                                                        \
+    }
 
 PyGetSetDef stream_getset[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},

@@ -169,12 +169,8 @@ static PyMethodDef stream_buffer_methods[] = {
 PyDoc_STRVAR(stream_buffer_doc, "StreamBuffer()\n--\n\nOutput of a stream that was not sent yet: Tornado's _StreamBuffer.");
 
 static PyType_Slot stream_buffer_slots[] = {
-    {Py_tp_new, stream_buffer_create},
-    {Py_tp_dealloc, stream_buffer_dealloc},
-    {Py_tp_methods, stream_buffer_methods},
-    {Py_sq_length, stream_buffer_length},
-    {Py_tp_doc, (void *)stream_buffer_doc},
-    {0, NULL},
+    {Py_tp_new, stream_buffer_create},    {Py_tp_dealloc, stream_buffer_dealloc}, {Py_tp_methods, stream_buffer_methods},
+    {Py_sq_length, stream_buffer_length}, {Py_tp_doc, (void *)stream_buffer_doc}, {0, NULL},
 };
 
 static PyType_Spec stream_buffer_spec = {

@@ -252,7 +252,8 @@ static PyObject *stream_closed(StreamObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(self->closed);
 }
 
-PyDoc_STRVAR(set_close_callback_doc, "set_close_callback($self, callback)\n--\n\nHave callback() called when the stream is closed.");
+PyDoc_STRVAR(set_close_callback_doc,
+             "set_close_callback($self, callback)\n--\n\nHave callback() called when the stream is closed.");
 
 static PyObject *stream_set_close_callback(StreamObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {

@@ -10,8 +10,8 @@ void stream_log(StreamObject *self, PyObject *method, const char *message, PyObj
 {
     PyObject *result = NULL;
     if (args != NULL) {
-        result = PyObject_CallFunction(BOUND(self->state, stream_log), "OsOO", method, message, args,
-                                       exception ? exception : Py_None);
+        result =
+            PyObject_CallFunction(BOUND(self->state, stream_log), "OsOO", method, message, args, exception ? exception : Py_None);
         Py_DECREF(args);
     }
     if (result == NULL) {
@@ -66,8 +66,7 @@ int stream_listen(StreamObject *self, int events)
     int fast = stream_enter(self);
     if (fast <= 0) {
         PyObject *number = fast == 0 ? PyLong_FromLong(events) : NULL;
-        PyObject *none =
-            number ? PyObject_CallMethodOneArg((PyObject *)self, NAME(self->state, _add_io_state), number) : NULL;
+        PyObject *none = number ? PyObject_CallMethodOneArg((PyObject *)self, NAME(self->state, _add_io_state), number) : NULL;
         Py_XDECREF(number);
         Py_XDECREF(none);
         return none ? 0 : -1;

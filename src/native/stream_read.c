@@ -5,58 +5,6 @@
 
 #include "errors.h"
 
-/* -- arguments -- */
-
-/* Takes a method's arguments by position or name into values (NULL where not given). 1; 0 if the call has one of the forms with
- * callbacks of Tornado before 6, or is wrong; -1 never. */
-static int take_arguments(const char *const *names, int max, PyObject *const *args, Py_ssize_t count, PyObject *kwnames,
-                          PyObject **values)
-{
-    if (count > max) {
-        return 0;
-    }
-    for (int i = 0; i < max; i++) {
-        values[i] = i < count ? args[i] : NULL;
-    }
-    for (Py_ssize_t k = 0; kwnames != NULL && k < PyTuple_GET_SIZE(kwnames); k++) {
-        int i = 0;
-        while (i < max && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, k), names[i]) != 0) {
-            i++;
-        }
-        if (i == max || values[i] != NULL) {
-            return 0;
-        }
-        values[i] = args[count + k];
-    }
-    /* Where a number or a flag is expected, a function is a callback. */
-    return values[0] != NULL && (max < 2 || values[1] == NULL || !PyCallable_Check(values[1]));
-}
-
-static PyObject *call_legacy(StreamObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
-{
-    PyObject *positional = PyTuple_New(count);
-    PyObject *named = positional ? PyDict_New() : NULL;
-    PyObject *result = NULL;
-    if (named == NULL) {
-        Py_XDECREF(positional);
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyTuple_SET_ITEM(positional, i, Py_NewRef(args[i]));
-    }
-    Py_ssize_t names = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-    Py_ssize_t k = 0;
-    while (k < names && PyDict_SetItem(named, PyTuple_GET_ITEM(kwnames, k), args[count + k]) == 0) {
-        k++;
-    }
-    if (k == names) {
-        result = PyObject_CallFunctionObjArgs(BOUND(self->state, stream_legacy), (PyObject *)self, name, positional, named, NULL);
-    }
-    Py_DECREF(positional);
-    Py_DECREF(named);
-    return result;
-}
-
 /* -- the frame of a read -- */
 
 /* _start_read: the future, borrowed from self->read_future; NULL with an exception. */
@@ -84,7 +32,8 @@ static PyObject *start_read(StreamObject *self)
 static void silence(StreamObject *self, PyObject *future)
 {
     PyObject *error = errors_take();
-    PyObject *ignored = PyObject_CallMethodOneArg(future, NAME(self->state, add_done_callback), BOUND(self->state, stream_silence));
+    PyObject *ignored =
+        PyObject_CallMethodOneArg(future, NAME(self->state, add_done_callback), BOUND(self->state, stream_silence));
     if (ignored == NULL) {
         PyErr_Clear();
     }
@@ -153,8 +102,8 @@ static PyObject *stream_read_until(StreamObject *self, PyObject *const *args, Py
     PyObject *values[2];
     PyObject *name = NAME(self->state, read_until);
     long long limit = STREAM_NONE;
-    if (!take_arguments(names, 2, args, count, kwnames, values)) {
-        return call_legacy(self, name, args, count, kwnames);
+    if (!stream_take_arguments(names, 2, args, count, kwnames, values)) {
+        return stream_call_legacy(self, name, args, count, kwnames);
     }
     bool odd = !PyBytes_CheckExact(values[0]);
     if (stream_is_set(values[1]) && !odd) {
@@ -187,8 +136,8 @@ static PyObject *stream_read_until_regex(StreamObject *self, PyObject *const *ar
     PyObject *values[2];
     PyObject *name = NAME(self->state, read_until_regex);
     long long limit = STREAM_NONE;
-    if (!take_arguments(names, 2, args, count, kwnames, values)) {
-        return call_legacy(self, name, args, count, kwnames);
+    if (!stream_take_arguments(names, 2, args, count, kwnames, values)) {
+        return stream_call_legacy(self, name, args, count, kwnames);
     }
     bool odd = stream_is_set(values[1]) && !PyLong_CheckExact(values[1]);
     if (stream_is_set(values[1]) && !odd && stream_to_size(values[1], &limit) < 0) {
@@ -218,8 +167,8 @@ static PyObject *stream_read_bytes(StreamObject *self, PyObject *const *args, Py
     static const char *const names[] = {"num_bytes", "partial"};
     PyObject *values[2];
     PyObject *name = NAME(self->state, read_bytes);
-    if (!take_arguments(names, 2, args, count, kwnames, values)) {
-        return call_legacy(self, name, args, count, kwnames);
+    if (!stream_take_arguments(names, 2, args, count, kwnames, values)) {
+        return stream_call_legacy(self, name, args, count, kwnames);
     }
     int partial = values[1] ? PyObject_IsTrue(values[1]) : 0;
     long long wanted = -1;
@@ -275,8 +224,8 @@ static PyObject *stream_read_into(StreamObject *self, PyObject *const *args, Py_
     static const char *const names[] = {"buf", "partial"};
     PyObject *values[2];
     PyObject *name = NAME(self->state, read_into);
-    if (!take_arguments(names, 2, args, count, kwnames, values)) {
-        return call_legacy(self, name, args, count, kwnames);
+    if (!stream_take_arguments(names, 2, args, count, kwnames, values)) {
+        return stream_call_legacy(self, name, args, count, kwnames);
     }
     int partial = values[1] ? PyObject_IsTrue(values[1]) : 0;
     if (partial < 0) {
@@ -309,7 +258,7 @@ static PyObject *stream_read_until_close(StreamObject *self, PyObject *const *ar
 {
     PyObject *name = NAME(self->state, read_until_close);
     if (count > 0 || (kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0)) {
-        return call_legacy(self, name, args, count, kwnames);
+        return stream_call_legacy(self, name, args, count, kwnames);
     }
     int fast = stream_enter(self);
     if (fast == 1 && self->user_buffer != NULL) {
@@ -333,9 +282,12 @@ static PyObject *stream_read_until_close(StreamObject *self, PyObject *const *ar
     return attempt(self, future, false);
 }
 
-#define METHOD(name) {#name, (PyCFunction)(void (*)(void))stream_##name, METH_FASTCALL | METH_KEYWORDS, name##_doc}
+#define METHOD(name)                                                                                                             \
+    {                                                                                                                            \
+#name, (PyCFunction)(void (*)(void))stream_##name, METH_FASTCALL | METH_KEYWORDS, name##_doc                             \
+    }
 
 PyMethodDef stream_read_methods[] = {
-    METHOD(read_until), METHOD(read_until_regex), METHOD(read_bytes), METHOD(read_into), METHOD(read_until_close),
-    {NULL, NULL, 0, NULL},
+    METHOD(read_until), METHOD(read_until_regex), METHOD(read_bytes),
+    METHOD(read_into),  METHOD(read_until_close), {NULL, NULL, 0, NULL},
 };

@@ -251,29 +251,14 @@ PyDoc_STRVAR(write_doc, "write($self, data)\n--\n\nWrite bytes; the Future is do
 
 static PyObject *stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    static const char *const names[] = {"data"};
     PyObject *name = NAME(self->state, write);
-    if (count != 1 || kwnames != NULL) {
-        PyObject *positional = PyTuple_New(count);
-        PyObject *named = positional ? PyDict_New() : NULL;
-        PyObject *result = NULL;
-        for (Py_ssize_t i = 0; named != NULL && i < count; i++) {
-            PyTuple_SET_ITEM(positional, i, Py_NewRef(args[i]));
-        }
-        Py_ssize_t names = named && kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-        Py_ssize_t k = 0;
-        while (k < names && PyDict_SetItem(named, PyTuple_GET_ITEM(kwnames, k), args[count + k]) == 0) {
-            k++;
-        }
-        if (named != NULL && k == names) {
-            result =
-                PyObject_CallFunctionObjArgs(BOUND(self->state, stream_legacy), (PyObject *)self, name, positional, named, NULL);
-        }
-        Py_XDECREF(positional);
-        Py_XDECREF(named);
-        return result;
+    PyObject *data;
+    if (!stream_take_arguments(names, 1, args, count, kwnames, &data)) {
+        return stream_call_legacy(self, name, args, count, kwnames);
     }
     int fast = stream_enter(self);
-    Py_ssize_t len = fast == 1 ? plain_length(args[0]) : -1;
+    Py_ssize_t len = fast == 1 ? plain_length(data) : -1;
     if (fast == 1 && len < 0) {
         fast = stream_make_general(self, true);
     }
@@ -296,7 +281,7 @@ static PyObject *stream_write(StreamObject *self, PyObject *const *args, Py_ssiz
         return NULL;
     }
     Py_INCREF(self);
-    if (write_data(self, args[0], (size_t)len, future) < 0) {
+    if (write_data(self, data, (size_t)len, future) < 0) {
         Py_CLEAR(future);
     }
     Py_DECREF(self);
