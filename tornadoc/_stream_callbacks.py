@@ -28,7 +28,8 @@ def call_with_callback(stream: Any, name: str, args: tuple[Any, ...], kwargs: di
     """Call a stream's method with ``callback`` or ``streaming_callback`` among its arguments.
 
     Without either it is an ordinary call, which returns a Future. With one it returns None, and the callback is called by the
-    loop when the operation is done; if the stream is closed first, it is not called. An exception of a callback closes the stream.
+    loop when the operation is done; if the stream is closed first, it is not called. An exception of a callback closes
+    the stream.
     """
     names = _ARGUMENTS[name]
     values = dict(zip(names, args))

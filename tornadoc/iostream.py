@@ -1,7 +1,7 @@
 """`tornado.iostream`, with streams whose reading and writing is native.
 
-A stream stays on the fast path as long as it is used through its public methods. Once a hook of it is overridden (``read_from_fd``,
-``_handle_events``, ...), or somebody takes hold of ``_read_buffer``, Tornado's own methods take over for this stream.
+A stream stays on the fast path as long as it is used through its public methods. Once a hook of it is overridden
+(``read_from_fd``, ``_handle_events``, ...), or somebody takes hold of ``_read_buffer``, Tornado's own methods take over for it.
 
 The native HTTP connection does its own input and output. ``connection.stream`` is a stand-in that is made when somebody looks at
 it; ``detach()`` turns it into an ordinary `IOStream`.
@@ -18,12 +18,13 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-import tornado.iostream as _tornado
 import tornado.ioloop
+import tornado.iostream as _tornado
 import tornado.netutil
 from tornado.concurrent import Future
-from tornado.iostream import *  # noqa: F403
-from tornado.iostream import StreamClosedError
+from tornado.iostream import StreamBufferFullError as StreamBufferFullError
+from tornado.iostream import StreamClosedError as StreamClosedError
+from tornado.iostream import UnsatisfiableReadError as UnsatisfiableReadError
 from tornado.log import gen_log
 
 from tornadoc import _native
@@ -31,6 +32,7 @@ from tornadoc._engine import current_engine
 from tornadoc._stream_callbacks import call_with_callback
 
 if not typing.TYPE_CHECKING:
+    from tornado.iostream import *  # noqa: F403
 
     def __getattr__(name: str) -> Any:
         return getattr(_tornado, name)
@@ -43,15 +45,16 @@ _SSLIOStream = _tornado.SSLIOStream
 _PipeIOStream = _tornado.PipeIOStream
 
 # Functions that make a context since Tornado 6.6, contexts before.
-_client_ssl_defaults: Any = _tornado._client_ssl_defaults
-_server_ssl_defaults: Any = _tornado._server_ssl_defaults
+_client_ssl_defaults: Any = tornado.netutil._client_ssl_defaults
+_server_ssl_defaults: Any = tornado.netutil._server_ssl_defaults
 
 
 def _defaults(maker: Any) -> ssl.SSLContext:
-    return maker() if callable(maker) else maker
+    context: ssl.SSLContext = maker() if callable(maker) else maker
+    return context
 
 
-class BaseIOStream(_native.BaseIOStream, _BaseIOStream):  # type: ignore[misc]
+class BaseIOStream(_native.BaseIOStream, _BaseIOStream):
     """`tornado.iostream.BaseIOStream`.
 
     A class derived from it brings its own ``read_from_fd`` and the like, and runs through Tornado's methods. ``io_loop`` is
@@ -59,7 +62,7 @@ class BaseIOStream(_native.BaseIOStream, _BaseIOStream):  # type: ignore[misc]
     """
 
 
-class IOStream(BaseIOStream, _IOStream):  # type: ignore[misc]
+class IOStream(BaseIOStream, _IOStream):
     """`tornado.iostream.IOStream`: a stream over a socket, which belongs to the stream from now on."""
 
     def __init__(self, socket: socket.socket, *args: Any, **kwargs: Any) -> None:
@@ -99,7 +102,7 @@ class IOStream(BaseIOStream, _IOStream):  # type: ignore[misc]
             ssl_options = _defaults(_server_ssl_defaults if server_side else _client_ssl_defaults)
         plain = self.socket
         self.io_loop.remove_handler(plain)
-        self.socket = None  # type: ignore[assignment]
+        self.socket = None
         wrapped = tornado.netutil.ssl_wrap_socket(
             plain, ssl_options, server_hostname=server_hostname, server_side=server_side, do_handshake_on_connect=False
         )
@@ -116,7 +119,7 @@ class IOStream(BaseIOStream, _IOStream):  # type: ignore[misc]
         return future
 
 
-class SSLIOStream(IOStream, _SSLIOStream):  # type: ignore[misc]
+class SSLIOStream(IOStream, _SSLIOStream):
     """`tornado.iostream.SSLIOStream`: a stream over an `ssl.SSLSocket`, or over a socket that is wrapped once it is connected."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -168,7 +171,7 @@ class SSLIOStream(IOStream, _SSLIOStream):  # type: ignore[misc]
             )
 
 
-class PipeIOStream(BaseIOStream, _PipeIOStream):  # type: ignore[misc]
+class PipeIOStream(BaseIOStream, _PipeIOStream):
     """`tornado.iostream.PipeIOStream`: a stream over a descriptor, such as one end of a pipe."""
 
     def __init__(self, fd: int, *args: Any, **kwargs: Any) -> None:
@@ -210,9 +213,9 @@ class ConnectionStream(IOStream):
             super().__init__(socket.socket(fileno=os.dup(fd)))
         else:
             BaseIOStream.__init__(self)
-            self.socket = None  # type: ignore[assignment]
+            self.socket = None
             self._closed = True
-            self._write_buffer = None  # type: ignore[assignment]
+            self._write_buffer = None
         # None once the connection is closed: it holds this object, and no cycle may stay behind.
         self._connection = connection if fd >= 0 else None
 

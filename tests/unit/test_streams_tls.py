@@ -10,7 +10,6 @@ from stream_support import IMPLEMENTATIONS, certificate, logged, new_loops, run,
 from tornado.iostream import StreamClosedError
 
 
-
 @pytest.fixture(params=IMPLEMENTATIONS)
 def iostreams(request):
     return IMPLEMENTATIONS[request.param]
