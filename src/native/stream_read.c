@@ -191,10 +191,14 @@ static PyObject *stream_read_bytes(StreamObject *self, PyObject *const *args, Py
     return attempt(self, future, false);
 }
 
-/* Moves buffered input into the caller's buffer. 1; 0 if the buffer is no plain one; -1 with an exception. */
+/* Moves buffered input into the caller's buffer. 1; 0 if the buffer is no plain one. */
 static int use_buffer(StreamObject *self, PyObject *buffer)
 {
     Py_buffer view;
+    /* Giving up the buffer of anything else may run code. */
+    if (!PyByteArray_CheckExact(buffer) && !PyMemoryView_Check(buffer)) {
+        return 0;
+    }
     if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
         PyErr_Clear();
         return 0;

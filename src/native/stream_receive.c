@@ -134,17 +134,11 @@ static enum received into_user_buffer(StreamObject *self, int fd, size_t *count,
     int error = errno;
     PyBuffer_Release(&view);
     errno = error;
-    if (*status != TD_OK) {
-        return RECEIVED_NOTHING;
-    }
-    /* Releasing a buffer may run code of its exporter. */
-    if (self->general) {
-        self->read_buffer_size += (long long)*count;
-    }
-    else if (self->user_buffer != NULL) {
+    if (*status == TD_OK) {
         self->filled += *count;
+        return RECEIVED_SOME;
     }
-    return RECEIVED_SOME;
+    return RECEIVED_NOTHING;
 }
 
 /* TLS gives bytes objects, which may be the result as they are. */
