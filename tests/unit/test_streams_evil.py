@@ -120,6 +120,9 @@ def test_a_buffer_whose_release_interferes(loop, what):
 def test_the_descriptor_is_closed_behind_the_stream(loop):
     async def main():
         a, b = socket_pair(OURS)
+        await b.write(b"x")
+        await a.read_bytes(1)
+        # The number stays free until the stream closes it once more.
         os.close(a.socket.fileno())
         with pytest.raises(OSError):
             a.read_bytes(1)
