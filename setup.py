@@ -54,10 +54,12 @@ def extension():
         compile_args.append("-Werror")
     if SANITIZE:
         sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-        compile_args += [*sanitizers, "-O1", "-g", "-UNDEBUG"]
+        compile_args += [*sanitizers, "-O1", "-g", "-UNDEBUG", "-DTORNADOC_SANITIZE"]
         link_args += sanitizers
     else:
         compile_args.append("-O2")
+    if SHARED:
+        compile_args.append("-DTORNADOC_SHARED_HTTP_PARSER")
     link_args.append("-lhttp_parser" if SHARED else f"-l:{STATIC_LIBRARY}")
     return Extension(
         "tornadoc._native",

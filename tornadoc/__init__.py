@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from tornadoc import _alias, _support
 from tornadoc._support import InactiveError, LateInstallError
 
-__all__ = ["InactiveError", "LateInstallError", "active", "install", "run", "uninstall", "why_inactive"]
+__all__ = ["InactiveError", "LateInstallError", "active", "doctor", "install", "run", "uninstall", "why_inactive"]
 
 __version__ = "0.1.0"
 
@@ -109,6 +109,14 @@ def run(main: Callable[[], Coroutine[Any, Any, _T]] | Coroutine[Any, Any, _T], *
 
 async def _call(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     return await main()
+
+
+def doctor(*applications: Any) -> dict[str, Any]:
+    """What of this process, and of these ``Application`` objects, runs natively, what does not, and why: the report that
+    ``python -m tornadoc doctor --json`` prints. Without arguments it is about the installation alone. Changes nothing."""
+    from tornadoc import _doctor
+
+    return _doctor.examine(applications or None)
 
 
 def __getattr__(name: str) -> object:

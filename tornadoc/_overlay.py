@@ -57,6 +57,12 @@ def table() -> dict[str, dict[str, tuple[Any, Any]]]:
     return modules
 
 
+def original(module: str, name: str) -> Any:
+    """Tornado's own object of that name, replaced or not."""
+    known = table().get(module, {}).get(name)
+    return getattr(sys.modules[module], name) if known is None else known[0]
+
+
 def is_installed() -> bool:
     """Are tornadoc's classes in Tornado's place?"""
     return _finder in sys.meta_path
