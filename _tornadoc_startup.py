@@ -8,9 +8,8 @@ import os
 import sys
 
 #: Modules that bind nothing of what is replaced, and that programs without a server import, too.
-HARMLESS = frozenset(
-    "tornado." + name for name in ("_locale_data", "concurrent", "escape", "locale", "log", "options", "speedups", "template", "util")
-)
+NAMES = ("_locale_data", "concurrent", "escape", "locale", "log", "options", "speedups", "template", "util")
+HARMLESS = frozenset("tornado." + name for name in NAMES)
 
 
 reported = []

@@ -53,13 +53,14 @@ if active:
 def install(*, require: bool = False) -> None:
     """Put the native classes in Tornado's place, for every module that imports them from now on.
 
-    Call it before the application makes its objects, best before its modules are imported. Of what was imported or defined before,
-    Tornado's own modules get the new names, handler classes are accelerated where an ``Application`` routes to them, and the classes
-    ``Application`` and ``HTTPServer``, also derived ones, make native objects from now on. A second call does nothing.
+    Call it before the application makes its objects, best before its modules are imported. Of what was imported or defined
+    before, Tornado's own modules get the new names, handler classes are accelerated where an ``Application`` routes to them, and
+    the classes ``Application`` and ``HTTPServer``, also derived ones, make native objects from now on. A second call does
+    nothing.
 
-    Raises `LateInstallError` if an ``Application`` or ``HTTPServer`` of Tornado's own exists already: nothing can make that native.
-    Where tornadoc is inactive it warns (RuntimeWarning) and leaves Tornado alone; with ``require``, or ``TORNADOC=require`` in the
-    environment, it raises `InactiveError`. ``TORNADOC=off`` is obeyed without a warning.
+    Raises `LateInstallError` if an ``Application`` or ``HTTPServer`` of Tornado's own exists already: nothing can make that
+    native. Where tornadoc is inactive it warns (RuntimeWarning) and leaves Tornado alone; with ``require``, or with
+    ``TORNADOC=require`` in the environment, it raises `InactiveError`. ``TORNADOC=off`` is obeyed without a warning.
     """
     if active:
         from tornadoc import _overlay
@@ -86,13 +87,14 @@ def uninstall() -> None:
 def run(main: Callable[[], Coroutine[Any, Any, _T]] | Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     """`install()`, and then `asyncio.run()` of a coroutine, or of what a function without parameters returns.
 
-    A function is called after the installation and inside the loop, so what it imports finds tornadoc installed. Returns what the
-    coroutine returns; its exception goes through. As with ``asyncio.run``, the loop is new and is closed in the end, what tasks are
-    left are cancelled, and a loop that runs in this thread already is a RuntimeError.
+    A function is called after the installation and inside the loop, so what it imports finds tornadoc installed. Returns what
+    the coroutine returns; its exception goes through. As with ``asyncio.run``, the loop is new and is closed in the end, the
+    tasks that are left are cancelled, and it is a RuntimeError if a loop runs in this thread already.
     """
     import asyncio
     import inspect
 
+    coroutine: Coroutine[Any, Any, _T]
     if inspect.iscoroutine(main):
         coroutine = main
     elif callable(main):
@@ -101,7 +103,8 @@ def run(main: Callable[[], Coroutine[Any, Any, _T]] | Coroutine[Any, Any, _T], *
         raise TypeError(f"a coroutine or a function that returns one is required, not {type(main).__name__}")
     try:
         install()
-        return asyncio.run(coroutine, debug=debug)
+        result: _T = asyncio.run(coroutine, debug=debug)
+        return result
     finally:
         # Of one that has run this does nothing; of one that could not it prevents a warning.
         coroutine.close()
@@ -120,11 +123,15 @@ def doctor(*applications: Any) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> object:
-    # tornado.version and tornado.version_info, for programs that only change the name of the package.
-    if name in ("version", "version_info"):
-        import tornado
+    # For programs that only change the name of the package.
+    import tornado
 
+    if name in ("version", "version_info"):
         return getattr(tornado, name)
+    if name in tornado.__all__:
+        import importlib
+
+        return importlib.import_module("tornadoc." + name)
     raise AttributeError(f"module 'tornadoc' has no attribute {name!r}")
 
 

@@ -1,15 +1,15 @@
 """Classes that were derived from Tornado's before tornadoc came: each gets a subclass with the native type behind it.
 
-Why a second class, and not another base for the one that exists: CPython allows an assignment to ``__bases__`` only between bases
-of one memory layout, and a native type holds its state in a C struct of its own. Enlarging a finished class from C would leave
-each object, cached slot and inline cache that knows the old size wrong. Classes that are defined after `tornadoc.install()` need
-none of this: their base is native from the start.
+Why a second class, and not another base for the one that exists: CPython allows an assignment to ``__bases__`` only between
+bases of one memory layout, and a native type holds its state in a C struct of its own. Enlarging a finished class from C would
+leave each object, cached slot and inline cache that knows the old size wrong. Classes that are defined after
+`tornadoc.install()` need none of this: their base is native from the start.
 
-The second class passes for the first wherever a program can tell them apart, except by ``is``, by ``Class.__subclasses__()``, and by
-functions of ``type`` that are called unbound. Its name, module, ``__dict__``, ``__mro__`` and ``__bases__`` are the first one's;
-what is set on it is set on the first one (counters, caches); it is equal to the first one and has its hash (registries);
-``handler.__class__`` is the first one, and pickle finds it under its name. No ``__init_subclass__`` and no metaclass of the program
-hears of it.
+The second class passes for the first wherever a program can tell them apart, except by ``is``, by ``Class.__subclasses__()``,
+and by functions of ``type`` that are called unbound. Its name, module, ``__dict__``, ``__mro__`` and ``__bases__`` are the first
+one's; what is set on it is set on the first one (counters, caches); it is equal to the first one and has its hash (registries);
+``handler.__class__`` is the first one, and pickle finds it under its name. No ``__init_subclass__`` and no metaclass of the
+program hears of it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import typing
 from typing import Any
 
 # What `type` and `object` themselves say, for the two sides of the disguise.
-_dict_of = type.__dict__["__dict__"].__get__  # type: ignore[attr-defined]
-_mro_of = type.__dict__["__mro__"].__get__  # type: ignore[attr-defined]
+_dict_of = type.__dict__["__dict__"].__get__
+_mro_of = type.__dict__["__mro__"].__get__
 _bases = type.__dict__["__bases__"]
-_set_class = object.__dict__["__class__"].__set__  # type: ignore[attr-defined]
+_set_class = object.__dict__["__class__"].__set__
 
 _STANDS_FOR = "_tornadoc_stands_for"
 _ACCELERATED = "_tornadoc_accelerated"
@@ -60,6 +60,10 @@ def _forward(name: str) -> property:
         own.__set__(program_class(cls), value)
 
     return property(fget, fset)
+
+
+def _derives(cls: object, base: type | None) -> bool:
+    return base is not None and isinstance(cls, type) and any(ancestor is base for ancestor in _mro_of(cls))
 
 
 class Disguise(type):
@@ -102,18 +106,18 @@ class Disguise(type):
         return super().__hash__() if original is None else hash(original)
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        original = stands_for(cls)
-        return super().__instancecheck__(instance) if original is None else isinstance(instance, original)
+        return _derives(type(instance), stands_for(cls)) or super().__instancecheck__(instance)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        original = stands_for(cls)
-        return super().__subclasscheck__(subclass) if original is None else issubclass(subclass, original)
+        # Not by asking the program's class: an abstract one asks those that derive from it, which this one does.
+        return _derives(subclass, stands_for(cls)) or super().__subclasscheck__(subclass)
 
     def __subclasses__(cls) -> list[Any]:
         original = stands_for(cls)
         if original is None:
             return super().__subclasses__()
-        return [subclass for subclass in original.__subclasses__() if subclass is not cls]
+        subclasses: list[Any] = original.__subclasses__()
+        return [subclass for subclass in subclasses if subclass is not cls]
 
 
 def _reduce(cls: type) -> str | tuple[Any, ...]:
@@ -167,29 +171,28 @@ def _make(cls: type, ours: type) -> type:
         "__class__": object_class,
     }
     # Not through the metaclass: it would meet a second class of the name.
-    made = new(metaclass, cls.__name__, (_Quiet, cls, ours), namespace)
-    _bases.__set__(made, (cls, ours))  # type: ignore[attr-defined]
+    made: type = new(metaclass, cls.__name__, (_Quiet, cls, ours), namespace)
+    _bases.__set__(made, (cls, ours))
     # Last: from here on, what is set on the class is set on the program's.
     type.__setattr__(made, _STANDS_FOR, cls)
     return made
 
 
 def accelerate(cls: type) -> type:
-    """The class to make objects of in place of a class that a program derived from Tornado's: the class itself if it has its native
-    type already or belongs to no family, tornadoc's if it is Tornado's own, else a subclass that is made once.
+    """The class to make objects of in place of a class that a program derived from Tornado's: the class itself if it has its
+    native type already or belongs to no family, tornadoc's if it is Tornado's own, else a subclass that is made once.
 
     Also the class itself if it can't be combined with the native type: it has ``__slots__`` of its own, derives from another type
     with a memory layout, or Python finds no order for the bases.
     """
     mro = _mro_of(cls)
-    for tornado_class, (native, ours) in _families.items():
-        if tornado_class in mro:
-            break
-    else:
+    found = next((tornado_class for tornado_class in _families if tornado_class in mro), None)
+    if found is None:
         return cls
+    native, ours = _families[found]
     if native in mro:
         return cls
-    if cls is tornado_class:
+    if cls is found:
         return ours
     made = _dict_of(cls).get(_ACCELERATED)
     # A class that was copied with its dict has the attribute of another.

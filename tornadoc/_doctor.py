@@ -26,8 +26,8 @@ from tornadoc import _support
 USAGE = """\
 usage: python -m tornadoc doctor [--json] [program.py [arguments] | -m module [arguments]]
 
-Tells which parts of tornadoc are in use, and for each handler class of a program which path its requests take and why. The program
-runs up to where it would serve; nothing listens.
+Tells which parts of tornadoc are in use, and for each handler class of a program which path its requests take and why. The
+program runs up to where it would serve; nothing listens.
 
 exit status: 0 everything is native, 1 something is not, 2 wrong usage or a program that can't be loaded"""
 
@@ -199,7 +199,7 @@ def _handler_reasons(cls: type) -> Iterator[Report]:
 
     made = accelerate(cls)
     if _native.RequestHandler not in type.__dict__["__mro__"].__get__(made):
-        effect = "the class is Tornado's: it has __slots__ or a base that can't be combined with the native type; call install() first"
+        effect = "served by Tornado's class: __slots__ or a base are in the way of the native type; call install() before"
         yield {"path": GENERAL, "what": "class", "where": name_of(cls), "effect": effect}
         return
     if getattr(cls, "_stream_request_body", False):
@@ -221,9 +221,9 @@ def _pattern(matcher: Any) -> str:
 
 def _rules(application: Any, router: Any, reasons: list[Report]) -> Iterator[tuple[str, type]]:
     """(pattern, handler class) of all rules; what Python must be asked about is added to the reasons."""
-    from tornadoc import routing
+    from tornadoc import _overlay, routing
 
-    original = routing._TornadoRequestHandler
+    original = _overlay.original("tornado.web", "RequestHandler")
     if not routing.can_compile(router):
         reasons.append({"path": GENERAL, "what": "router", "where": name_of(type(router)), "effect": _DELEGATE})
     for rule in getattr(router, "rules", ()):
@@ -263,7 +263,7 @@ def _server_report(server: Any) -> Report:
     from tornadoc import _native
 
     cls = type(server)
-    if not isinstance(server, _native.HTTPServer):
+    if not issubclass(cls, _native.HTTPServer):
         effect = "made before install(), or not an HTTPServer"
         reasons = [{"path": GENERAL, "what": "class", "where": name_of(cls), "effect": effect}]
     else:
@@ -282,13 +282,14 @@ def _server_report(server: Any) -> Report:
 
 def _defined_handlers() -> list[type]:
     """Handler classes of programs: all but Tornado's and tornadoc's own."""
+    from tornadoc import _overlay
     from tornadoc._accelerate import stands_for
-    from tornadoc.routing import _TornadoRequestHandler
 
     found: dict[int, type] = {}
-    queue: list[type] = [_TornadoRequestHandler]
+    queue: list[type] = [_overlay.original("tornado.web", "RequestHandler")]
     while queue:
-        for cls in type.__subclasses__(queue.pop()):
+        subclasses: list[type] = type.__subclasses__(queue.pop())
+        for cls in subclasses:
             if id(cls) not in found:
                 found[id(cls)] = cls
                 queue.append(cls)

@@ -1,9 +1,9 @@
 """Loads a program for the doctor: it runs as with `python -m tornadoc`, up to where it would serve.
 
 What it asks to listen on is noted and not opened: `bind_sockets` gives it a socket on a free port of the loopback address that
-nobody accepts from, `bind_unix_socket` as well, `fork_processes` does not fork. A moment after a server was given its sockets, when
-the rest of its start-up has had a turn of the loop, the program is ended by a SystemExit; one that never listens is ended after
-`PATIENCE` seconds. Whatever else the program does at its start, it does.
+nobody accepts from, `bind_unix_socket` as well, `fork_processes` does not fork. A moment after a server was given its sockets,
+when the rest of its start-up has had a turn of the loop, the program is ended by a SystemExit; one that never listens is ended
+after `PATIENCE` seconds. Whatever else the program does at its start, it does.
 """
 
 from __future__ import annotations

@@ -38,6 +38,17 @@ PyObject *native_no_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject 
     return NULL;
 }
 
+PyObject *native_alloc(PyTypeObject *type)
+{
+    if (type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) {
+        PyObject *none = PyTuple_New(0);
+        PyObject *refused = none ? PyBaseObject_Type.tp_new(type, none, NULL) : NULL;
+        Py_XDECREF(none);
+        return refused;
+    }
+    return type->tp_alloc(type, 0);
+}
+
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
@@ -101,7 +112,8 @@ static PyObject *native_guard(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(hooks_doc, "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list; set is as in guard().");
+PyDoc_STRVAR(hooks_doc,
+             "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list; set is as in guard().");
 
 static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
 {
