@@ -128,7 +128,7 @@ def __getattr__(name: str) -> object:
 
     if name in ("version", "version_info"):
         return getattr(tornado, name)
-    if name in tornado.__all__:
+    if name in vars(tornado)["__all__"]:
         import importlib
 
         return importlib.import_module("tornadoc." + name)
