@@ -25,7 +25,19 @@ from typing import Any, TypeVar
 from tornadoc import _alias, _support
 from tornadoc._support import InactiveError, LateInstallError
 
-__all__ = ["InactiveError", "LateInstallError", "active", "doctor", "install", "run", "uninstall", "why_inactive"]
+__all__ = [
+    "EventLoop",
+    "EventLoopPolicy",
+    "InactiveError",
+    "LateInstallError",
+    "active",
+    "doctor",
+    "install",
+    "new_event_loop",
+    "run",
+    "uninstall",
+    "why_inactive",
+]
 
 __version__ = "0.1.0"
 
@@ -46,12 +58,19 @@ _alias.install(everything=not active)
 
 if active:
     from tornadoc import _bind
+    from tornadoc.loop import EventLoop, EventLoopPolicy, new_event_loop
 
     _bind.bind()
+else:
+    import asyncio
+
+    EventLoop = asyncio.SelectorEventLoop  # type: ignore[misc, assignment]
+    new_event_loop = asyncio.new_event_loop  # type: ignore[assignment]
 
 
 def install(*, require: bool = False) -> None:
-    """Put the native classes in Tornado's place, for every module that imports them from now on.
+    """Put the native classes in Tornado's place, for every module that imports them from now on, and make tornadoc's event loop
+    the one that asyncio makes (it sets the event loop policy).
 
     Call it before the application makes its objects, best before its modules are imported. Of what was imported or defined
     before, Tornado's own modules get the new names, handler classes are accelerated where an ``Application`` routes to them, and
@@ -77,7 +96,8 @@ def install(*, require: bool = False) -> None:
 
 
 def uninstall() -> None:
-    """Give Tornado its own classes back. Classes that were derived meanwhile keep their bases, objects their classes."""
+    """Give Tornado its own classes back, and asyncio its policy. Classes that were derived meanwhile keep their bases, objects
+    their classes."""
     if active:
         from tornadoc import _overlay
 
@@ -123,6 +143,11 @@ def doctor(*applications: Any) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> object:
+    if name == "EventLoopPolicy":
+        # Where tornadoc is inactive; looked up late because later versions of CPython warn about it.
+        import asyncio
+
+        return asyncio.DefaultEventLoopPolicy
     # For programs that only change the name of the package.
     import tornado
 

@@ -14,15 +14,19 @@ from typing import Any
 import tornado
 import tornado.httpserver
 import tornado.httputil
+import tornado.netutil
+import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import _native, httpserver, httputil, routing, web, websocket
+from tornadoc import _native, httpserver, httputil, loop, netutil, routing, tcpserver, web, websocket
 from tornadoc._accelerate import accelerate
 from tornadoc._support import LateInstallError
 
 #: Tornado's classes and functions, and what takes their place. Where each stands is read off it: `__module__` and `__name__`.
 _REPLACEMENTS: dict[Any, Any] = {
+    tornado.netutil.add_accept_handler: netutil.add_accept_handler,
+    tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
     tornado.web.Application: web.Application,
@@ -213,6 +217,7 @@ def install(late: bool) -> None:
     mapping = {id(old): new for old, new in _REPLACEMENTS.items()}
     for module in _tornado_modules():
         _rebind(module, mapping)
+    loop.install_policy()
     sys.meta_path.insert(0, _finder)
 
 
@@ -226,3 +231,4 @@ def uninstall() -> None:
     for new, labels in _own_labels.items():
         _label(new, labels)
     _own_labels.clear()
+    loop.uninstall_policy()

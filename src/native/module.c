@@ -3,6 +3,7 @@
 
 #include "build_info.h"
 #include "guard.h"
+#include "handle.h"
 
 static const char *const name_texts[] = {
 #define X(name) #name,
@@ -204,6 +205,7 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
 static int native_clear(PyObject *module)
 {
     struct native_state *state = PyModule_GetState(module);
+    handle_teardown(state); /* freed handles need their type to be freed */
 #define X(name) Py_CLEAR(state->name##_type);
     NATIVE_TYPES(X)
 #undef X
@@ -229,7 +231,9 @@ static void native_free(void *module)
     struct native_state *state = PyModule_GetState(module);
     (void)native_clear(module);
     PyMem_Free(state->guards);
+    PyMem_Free(state->handles);
     state->guards = NULL;
+    state->handles = NULL;
 }
 
 static PyModuleDef_Slot native_slots[] = {
