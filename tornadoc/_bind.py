@@ -84,6 +84,8 @@ def bind() -> None:
         log_message=http1connection.log_message,
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
+        # None if somebody has wrapped it already
+        parse_body=_originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
         parse_query=_run.parse_query,
         report_callback=loop.report_callback,
         report_slow=loop.report_slow,
