@@ -107,6 +107,8 @@ def bind() -> None:
         log_transport=_transports.log_transport,
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
+        # None if somebody has wrapped it already
+        parse_body=_originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
         poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
         report_callback=loop.report_callback,

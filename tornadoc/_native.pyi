@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 
 __version__: Final[str]
 http_parser_version: Final[str]
+build_flags: Final[dict[str, Any]]
 
 # What tornadoc/_bind.py and tornadoc/routing.py call.
 
@@ -31,7 +32,7 @@ def bind(**objects: Any) -> None: ...
 def guard(
     set: Literal["handler", "application", "server", "exchange"], base: type, original: type, originals: dict[str, Any], /
 ) -> None: ...
-def changed_hooks(set: int, cls: type, /) -> list[str]: ...
+def changed_hooks(set: Literal["handler", "application", "server", "exchange"], cls: type, /) -> list[str]: ...
 def routes_changed() -> None: ...
 
 @disjoint_base

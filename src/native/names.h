@@ -256,6 +256,7 @@ enum native_text {
     X(tls_stream) \
     X(tls_wrap) \
     X(accepted_socket) \
+    X(parse_body) \
     /* end */
 /* clang-format on */
 
