@@ -109,10 +109,11 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg)
     return 0;
 }
 
-/* Is Tornado's own definition of the hook not Tornado's any more? */
+/* Is Tornado's own definition of the hook not Tornado's any more? A version of Tornado may have none: then there is nothing to
+ * find. */
 static bool is_patched(struct guard *guard, int i, PyObject *name)
 {
-    return guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i];
+    return _PyType_Lookup(guard->original, name) != guard->originals[i];
 }
 
 static int has_cooperative_init(struct native_state *state, struct guard *guard, PyTypeObject *type)

@@ -94,7 +94,7 @@ struct guard {
     PyTypeObject *base;                   /* owned: tornadoc's class, whose definitions are the expected ones */
     PyTypeObject *original;               /* owned: Tornado's class behind it */
     PyObject *expected[GUARD_MAX_HOOKS];  /* owned: what lookup on base finds */
-    PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL if it was patched before tornadoc came */
+    PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL: it has none, or it was patched before */
     PyObject *index;                      /* owned dict: hook name -> its number, for instance dicts */
     struct {
         PyTypeObject *type; /* compared only together with the tag, which is never used twice */

@@ -148,9 +148,34 @@
     X(send) \
     X(write_to_fd) \
     X(writing) \
+    X(_asyncio_future_blocking) \
+    X(_call_connection_lost) \
+    X(_debug) \
+    X(_ensure_fd_no_transport) \
+    X(_fatal_error) \
+    X(_maybe_pause_protocol) \
+    X(_maybe_resume_protocol) \
+    X(_socket_engine) \
+    X(__name__) \
+    X(accept) \
+    X(buffer_updated) \
+    X(call_soon) \
+    X(create_future) \
+    X(eof_received) \
+    X(get_buffer) \
+    X(get_debug) \
+    X(gettimeout) \
+    X(recv) \
+    X(set_protocol) \
+    X(setblocking) \
+    X(sock_accept) \
+    X(sock_recv) \
+    X(sock_recv_into) \
+    X(sock_sendall) \
+    X(_ready) \
+    X(_poll) \
     X(_check_callback) \
     X(_check_thread) \
-    X(_ensure_fd_no_transport) \
     X(_run) \
     X(_cancelled) \
     X(callback) \
@@ -162,7 +187,6 @@
     X(when) \
     X(call_at) \
     X(call_later) \
-    X(call_soon) \
     X(call_soon_threadsafe) \
     X(_handshake_done) \
     X(do_handshake) \
@@ -275,6 +299,15 @@ enum native_text {
     X(tornado_PipeIOStream) \
     X(tornado_SSLIOStream) \
     X(UnsatisfiableReadError) \
+    X(BufferedProtocol) \
+    X(engine_of) \
+    X(log_transport) \
+    X(SelectorEventLoop) \
+    X(warn_lost_write) \
+    X(poll_socket) \
+    X(socket_recv) \
+    X(socket_recv_into) \
+    X(socket_send) \
     X(extract_stack) \
     X(report_callback) \
     X(report_slow) \
@@ -285,6 +318,7 @@ enum native_text {
     X(tls_stream) \
     X(tls_wrap) \
     X(accepted_socket) \
+    X(parse_body) \
     /* end */
 /* clang-format on */
 
