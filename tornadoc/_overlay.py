@@ -14,12 +14,13 @@ from typing import Any
 import tornado
 import tornado.httpserver
 import tornado.httputil
+import tornado.iostream
 import tornado.netutil
 import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import _native, httpserver, httputil, loop, netutil, routing, tcpserver, web, websocket
+from tornadoc import _native, httpserver, httputil, iostream, loop, netutil, routing, tcpserver, web, websocket
 from tornadoc._accelerate import accelerate
 from tornadoc._support import LateInstallError
 
@@ -29,6 +30,10 @@ _REPLACEMENTS: dict[Any, Any] = {
     tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
+    tornado.iostream.BaseIOStream: iostream.BaseIOStream,
+    tornado.iostream.IOStream: iostream.IOStream,
+    tornado.iostream.PipeIOStream: iostream.PipeIOStream,
+    tornado.iostream.SSLIOStream: iostream.SSLIOStream,
     tornado.web.Application: web.Application,
     tornado.web._ApplicationRouter: routing.ApplicationRouter,
     tornado.web.RequestHandler: web.RequestHandler,
@@ -44,7 +49,16 @@ if tornado.version_info >= (6, 6):
     _REPLACEMENTS[tornado.httputil.HTTPHeaders] = httputil.HTTPHeaders
 
 #: Modules of Tornado that bind one of these names when they are imported.
-_BINDING = ("tornado.auth", "tornado.routing", "tornado.testing", "tornado.wsgi")
+_BINDING = (
+    "tornado.auth",
+    "tornado.process",
+    "tornado.routing",
+    "tornado.simple_httpclient",
+    "tornado.tcpclient",
+    "tornado.tcpserver",
+    "tornado.testing",
+    "tornado.wsgi",
+)
 
 #: Classes that a program may have imported by name before install(), and that it makes objects of itself.
 _CONSTRUCTED: dict[type, type] = {

@@ -84,7 +84,8 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
 /* The set of that name; -1 with an exception. */
 static int guard_set_of(const char *name)
 {
-    static const char *const sets[GUARD_SET_COUNT] = {"handler", "application", "server", "exchange"};
+    static const char *const sets[GUARD_SET_COUNT] = {"handler",  "application",  "server",        "exchange",
+                                                      "iostream", "ssl_iostream", "pipe_iostream", "socket"};
     for (int set = 0; set < GUARD_SET_COUNT; set++) {
         if (strcmp(name, sets[set]) == 0) {
             return set;
@@ -96,7 +97,7 @@ static int guard_set_of(const char *name)
 
 PyDoc_STRVAR(guard_doc,
              "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
-             "'handler', 'application', 'server' or 'exchange'.");
+             "'handler', 'application', 'server', 'exchange', 'iostream', 'ssl_iostream', 'pipe_iostream' or 'socket'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {

@@ -29,6 +29,8 @@ struct handle_state;
     X(loop) \
     X(application) \
     X(handler) \
+    X(stream_buffer) \
+    X(stream) \
     X(transport) /* a stream socket of an event loop */ \
     X(socket_watch) \
     X(socket_operation) /* a coroutine of sock_recv() and its kin */ \
