@@ -14,7 +14,6 @@ import argparse
 import functools
 import gc
 import importlib
-import os
 import sys
 import unittest
 from typing import Any
@@ -109,8 +108,7 @@ def main() -> None:
     parser.add_argument("module")
     options = parser.parse_args()
 
-    # The tests are to find their own modules, not those beside this file.
-    sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
+    suite_recording.search_here_last()
 
     loop_class = load(options.loop)
     if options.own_selector:

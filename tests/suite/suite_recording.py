@@ -12,6 +12,7 @@ import faulthandler
 import fnmatch
 import functools
 import json
+import os
 import sys
 import threading
 import traceback
@@ -168,6 +169,11 @@ def flatten(suite: unittest.TestSuite) -> list[unittest.TestCase]:
         else:
             tests.append(item)
     return tests
+
+
+def search_here_last() -> None:
+    """Let tests find their own modules before those beside this file, which processes that they start import as well."""
+    sys.path.append(sys.path.pop(sys.path.index(os.path.dirname(os.path.abspath(__file__)))))
 
 
 def count_loops(loop_class: type) -> tuple[collections.Counter[str], collections.Counter[str]]:
