@@ -2,10 +2,12 @@
 
     python tests/suite/libraries.py [--loop tornadoc:EventLoop] [LIBRARY ...]
 
-`make loop-libraries` calls it. The libraries are source distributions of fixed versions from the package index; with what their
-tests need they are installed into an environment of their own, build/libraries/python3.X. Some tests of both depend on timing or on the order of garbage collection: where results
-differ, the test runs again by itself, some times on each loop. It is newly failing where it fails again on the other loop and never
-on the standard one. The exit status is 1 if there is one.
+`make loop-libraries` calls it. The libraries are source distributions of fixed versions from the package index; with what
+their tests need they are installed into an environment of their own, build/libraries/python3.X.
+
+Some tests of both depend on timing or on the order of garbage collection. Where results differ, the test runs again by itself,
+some times on each loop: it is newly failing where it fails again on the other loop and never on the standard one. The exit status
+is 1 if there is one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ BUILD = ROOT / "build" / "libraries"
 VENV = BUILD / f"python{sysconfig.get_python_version()}"
 
 #: Seconds for the tests of a library on a loop.
-LIMIT = 1500
+LIMIT = 2400
 #: How often tests with different results run again on each loop.
 AGAIN = 3
 #: A result is one of these, the worst of a test's phases.
@@ -65,15 +67,21 @@ LIBRARIES = [
             "zlib_ng",
         ),
         # Benchmarks and the type checker's tests are not about loops; what is marked internal inspects aiohttp's own files.
-        ("--numprocesses=0", "--no-cov", "-m", "not dev_mode and not internal and not autobahn", "--ignore-glob=*/test_benchmarks_*"),
+        (
+            "--numprocesses=2",
+            "--no-cov",
+            "-m",
+            "not dev_mode and not internal and not autobahn",
+            "--ignore-glob=*/test_benchmarks_*",
+        ),
         # Without its C parser, which changes nothing about the loop.
         environment=(("AIOHTTP_NO_EXTENSIONS", "1"),),
     ),
     Library(
         "anyio",
         "4.16.0",
-        ("blockbuster", "hypothesis", "psutil", "pytest-mock", "pytest-timeout", "trustme", "truststore"),
-        ("-m", "not network", "-k", "not trio and not uvloop"),
+        ("blockbuster", "hypothesis", "psutil", "pytest-mock", "pytest-timeout", "pytest-xdist", "trustme", "truststore"),
+        ("--numprocesses=2", "-m", "not network", "-k", "not trio and not uvloop"),
     ),
 ]
 
@@ -126,10 +134,28 @@ def run(library: Library, folder: pathlib.Path, loop: str, label: str, tests: li
         "SUITE_REPORT": str(path),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")])),
     }
-    command = [str(VENV / "bin" / "python"), "-X", "faulthandler", "-m", "pytest", "-p", "loop_plugin", "-q", "-p", "no:cacheprovider"]
+    command = [
+        str(VENV / "bin" / "python"),
+        "-X",
+        "faulthandler",
+        "-m",
+        "pytest",
+        "-p",
+        "loop_plugin",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
     with open(output, "wb") as file:
         try:
-            subprocess.run([*command, *library.arguments, *(tests or [])], cwd=folder, env=environment, stdout=file, stderr=file, timeout=LIMIT)
+            subprocess.run(
+                [*command, *library.arguments, *(tests or [])],
+                cwd=folder,
+                env=environment,
+                stdout=file,
+                stderr=file,
+                timeout=LIMIT,
+            )
         except subprocess.TimeoutExpired:
             print(f"    did not end in {LIMIT} s", file=sys.stderr)
     made = Run({}, {}, None)
@@ -137,7 +163,7 @@ def run(library: Library, folder: pathlib.Path, loop: str, label: str, tests: li
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         event = json.loads(line)
         if "done" in event:
-            made.loops = event["ours"]
+            made.loops = (made.loops or 0) + event["ours"]
             continue
         test = event["test"]
         phases.setdefault(test, set()).add(event["when"])
@@ -154,11 +180,7 @@ def run(library: Library, folder: pathlib.Path, loop: str, label: str, tests: li
 def worse(standard: Run, other: Run) -> list[str]:
     """The names of the tests that are worse on the other loop than on the standard one."""
     bad = ("failed", "not run", "xpassed")
-    return [
-        test
-        for test, result in standard.results.items()
-        if result not in bad and other.results.get(test, "not run") in bad
-    ]
+    return [test for test, result in standard.results.items() if result not in bad and other.results.get(test, "not run") in bad]
 
 
 def confirm(library: Library, folder: pathlib.Path, loop: str, tests: list[str]) -> list[str]:

@@ -45,7 +45,9 @@ ASYNCIO: dict[str, Exclusion] = {
     "test_base_events/BaseEventLoopTests.test_custom_run_forever_integration": Exclusion(
         "turns the Python iteration by hand over a double of the selector that never waits", SKIPPED, since=13
     ),
-    "test_events/EPollEventLoopTests.test_internal_fds": Exclusion("counts the socket pair for wake-ups: the native loop has an eventfd"),
+    "test_events/EPollEventLoopTests.test_internal_fds": Exclusion(
+        "counts the socket pair for wake-ups: the native loop has an eventfd"
+    ),
     "test_events/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
     "test_events/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
     "test_sendfile/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
@@ -59,7 +61,8 @@ _COALESCED = "small chunks come together, as in Tornado 6.6, and not one by one,
 
 TORNADO: dict[str, Exclusion] = {
     "simple_httpclient_test/SimpleHTTPSClientTestCase.test_request_timeout": Exclusion(
-        "fails where reading the certificates and a TLS handshake take more than 0.1 s, on a busy machine: with Tornado alone, too", FLAKY
+        "fails where certificates and a TLS handshake take more than 0.1 s, on a busy machine: with Tornado alone, too",
+        FLAKY,
     ),
     "httpserver_test/StreamingChunkSizeTest.test_chunked_body": Exclusion(_COALESCED, until=10),
     "web_test/DecoratedStreamingRequestFlowControlTest.test_flow_control_chunked_body": Exclusion(_COALESCED, until=10),

@@ -1,7 +1,7 @@
 """What a child process tells of its tests: a line of JSON for each event, so that nothing is lost when it crashes or hangs.
 
-``{"start": id}`` and ``{"end": id, "outcome": "passed" | "failed" | "skipped", "detail": text}`` for each test, in this order, and one
-``{"done": true, ...}`` at the end. Failures outside of tests (of a module's or a class's set-up) are tests of their own name.
+``{"start": id}`` and ``{"end": id, "outcome": "passed" | "failed" | "skipped", "detail": text}`` for each test, in this order,
+and one ``{"done": true, ...}`` at the end. Failures of the set-up of a module or a class are tests of their own name.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ _MARK = "_tornadoc_expects_failure"
 
 def expect_failure(test: unittest.TestCase) -> None:
     """Make unittest take the failure of `test` for a success, and its success for a failure."""
-    setattr(test, "__unittest_expecting_failure__", True)
+    test.__unittest_expecting_failure__ = True
     setattr(test, _MARK, True)
 
 

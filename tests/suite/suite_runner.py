@@ -158,7 +158,9 @@ def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:
             for pattern in skip:
                 command += ["--skip", pattern]
             with open(pathlib.Path(folder, "output"), "w+b") as output:
-                status = subprocess.call(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+                status = subprocess.call(
+                    command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                )
                 output.seek(0)
                 text = output.read().decode("utf-8", "backslashreplace")
             events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
