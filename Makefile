@@ -69,12 +69,17 @@ serve: build
 	@echo "Serving $(APP) on http://localhost:$(PORT)/ (Ctrl-C stops)"
 	@exec $(BIN)/python -m tornadoc $(APP) $(or $(ARGS),--port=$(PORT))
 
+# What the tests want beside a build: without the rights to install it, those that need it are skipped.
+.PHONY: test-packages
+test-packages:
+	@tools/setup.sh packages test || true
+
 .PHONY: test
-test: build
+test: build test-packages
 	$(BIN)/python $(PYTEST) $(TESTS)
 
 .PHONY: test-python
-test-python: build
+test-python: build test-packages
 	$(BIN)/python $(PYTEST) $(NOT_PYTHON) $(TESTS)
 
 .PHONY: test-all

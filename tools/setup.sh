@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the Makefile's targets need.
 #
-#   tools/setup.sh packages [GROUP ...]   Debian packages: fuzz, bench, lint
+#   tools/setup.sh packages [GROUP ...]   Debian packages: test, fuzz, bench, lint
 #   tools/setup.sh venv DIR [PYTHON]      what a build needs (packages, a Python), then a virtual environment in DIR with
 #                                         tornadoc's dependencies and tornadoc itself, linked to this tree, not yet compiled
 #
@@ -84,6 +84,9 @@ packages() {
             need gcc command -v gcc
             need libc6-dev compiles stdio.h
             need libhttp-parser-dev has_http_parser
+            ;;
+        test)
+            need strace command -v strace
             ;;
         fuzz)
             need clang command -v clang

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #define SEND_VECTOR 64
+#define ACCEPT_PASSED_MAX 128
 
 enum td_status td_sock_recv(int fd, char *data, size_t len, size_t *count)
 {
@@ -77,7 +78,8 @@ static bool is_passing(int error)
 enum td_status td_sock_accept(int listener, bool nonblocking, int *fd, struct sockaddr_storage *peer, socklen_t *peer_len)
 {
     const int flags = SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0);
-    for (;;) {
+    /* Bounded: a network that fails every connection must not keep the caller from its other work. */
+    for (int passed = 0; passed < ACCEPT_PASSED_MAX; passed++) {
         *peer_len = sizeof(*peer);
         int accepted = accept4(listener, (struct sockaddr *)peer, peer_len, flags);
         if (accepted >= 0) {
@@ -91,6 +93,7 @@ enum td_status td_sock_accept(int listener, bool nonblocking, int *fd, struct so
             return TD_SYS;
         }
     }
+    return TD_AGAIN;
 }
 
 bool td_errno_is_connreset(int error)

@@ -383,17 +383,19 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
         self->address = Py_NewRef(address);
     }
     if (engine_watch(engine, &self->source, fd, CONN_EVENTS) < 0) {
+        /* As Tornado, whose stream finds out in its first read. */
+        int status = errors_log_uncaught(state, BOUND(state, gen_log), "Uncaught exception");
         close(fd);
         Py_DECREF(self);
-        return -1;
+        return status;
     }
     self->fd = fd;
     self->phase = CONN_HEAD;
     int status = server->tls_context ? conn_tls_start(self, server->tls_context) : 0;
-    if (status == 0) {
+    if (status == 0 && self->phase != CONN_CLOSED) {
         status = PySet_Add(server->connections, (PyObject *)self);
     }
-    if (status == 0) {
+    if (status == 0 && self->phase != CONN_CLOSED) {
         status = conn_start(self);
     }
     if (status < 0) {

@@ -67,8 +67,8 @@ bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *
         self->turn_bytes += count;
         if (status != TD_OK) {
             if (status == TD_SYS && !td_errno_is_connreset(errno)) {
-                errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "Read error on %s: %s",
-                           Py_BuildValue("(is)", self->fd, strerror(errno)));
+                errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "error on read: %s",
+                           Py_BuildValue("(N)", errors_os(errno)));
             }
             conn_close(self);
             return false;

@@ -76,6 +76,24 @@ PyObject *conn_write_future(ServerConnectionObject *self)
     return future;
 }
 
+/* Tornado names the socket object, which is made for the purpose. */
+static void log_write_error(ServerConnectionObject *self, int error)
+{
+    PyObject *exception = errors_os(error);
+    PyObject *stream = conn_stream(self);
+    PyObject *socket = stream ? PyObject_GetAttrString(stream, "socket") : NULL;
+    if (socket == NULL) {
+        /* A socket object takes a descriptor, and there may be none left. */
+        if (errors_is_exit()) {
+            errors_unraisable(self->state, (PyObject *)self);
+        }
+        PyErr_Clear();
+        socket = PyLong_FromLong(self->fd);
+    }
+    errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "Write error on %s: %s",
+               Py_BuildValue("(NN)", socket, exception));
+}
+
 void conn_flush(ServerConnectionObject *self)
 {
     if (self->phase == CONN_CLOSED || self->out.size == 0) {
@@ -86,8 +104,7 @@ void conn_flush(ServerConnectionObject *self)
     if (status == TD_SYS || status == TD_EOF) {
         int error = errno;
         if (status == TD_SYS && !td_errno_is_connreset(error)) {
-            errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "Write error on %s: %s",
-                       Py_BuildValue("(is)", self->fd, strerror(error)));
+            log_write_error(self, error);
         }
         conn_close_soon(self);
         Py_DECREF(self);

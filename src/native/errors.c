@@ -1,6 +1,8 @@
 /* See errors.h. */
 #include "errors.h"
 
+#include <errno.h>
+
 #include "convert.h"
 
 PyObject *errors_take(void)
@@ -33,6 +35,13 @@ void errors_give(PyObject *exception)
 #else
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
 #endif
+}
+
+PyObject *errors_os(int number)
+{
+    errno = number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return errors_take();
 }
 
 bool errors_is_exit(void)

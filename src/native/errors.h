@@ -32,6 +32,9 @@ int errors_report(struct native_state *state, const char *message);
  * pending). */
 void errors_log(struct native_state *state, PyObject *logger, PyObject *method, const char *format, PyObject *args);
 
+/* The OSError of an errno, as a new reference; NULL with an exception. */
+PyObject *errors_os(int number);
+
 /* The HTTPInputError that Tornado raises for this fault, made pending. head may be NULL for faults of the head itself. */
 void errors_set_fault(struct native_state *state, const struct td_verdict *why, const struct td_head *head);
 

@@ -95,10 +95,16 @@ static int take_connection(ListenerObject *self, ServerObject *server, int fd, c
 static int resume_accepting(void *owner)
 {
     ListenerObject *self = owner;
-    if (self->engine != NULL) {
-        if (engine_rewatch(self->engine, &self->source, EPOLLIN) < 0) {
-            return errors_report(self->state, "Exception in accept handler");
-        }
+    if (self->engine == NULL || engine_rewatch(self->engine, &self->source, EPOLLIN) == 0) {
+        return 0;
+    }
+    if (errors_report(self->state, "Exception in accept handler") < 0) {
+        return -1;
+    }
+    /* Nothing else would ever watch it again. */
+    if (self->engine != NULL &&
+        engine_set_timer(self->engine, &self->timer, td_clock_after(td_clock_monotonic(), EXHAUSTED_PAUSE)) < 0) {
+        return errors_report(self->state, "Exception in accept handler");
     }
     return 0;
 }
@@ -221,6 +227,11 @@ static ListenerObject *listen_on(struct native_state *state, EngineObject *engin
 {
     int fd = PyObject_AsFileDescriptor(socket);
     if (fd < 0) {
+        return NULL;
+    }
+    struct engine_source *known = engine_find(engine, &listener_engine_kind, fd);
+    if (known != NULL && ((ListenerObject *)known->owner)->socket == socket) {
+        PyErr_Format(PyExc_ValueError, "fd %d added twice", fd); /* as IOLoop.add_handler */
         return NULL;
     }
     ListenerObject *self = (ListenerObject *)state->listener_type->tp_alloc(state->listener_type, 0);
