@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import _socket
 import asyncio
+import functools
 import hashlib
 import logging
 import socket
 import ssl
+import time
 import types
+import weakref
 from typing import Any
 
 import tornado
@@ -18,6 +21,7 @@ import tornado.httpserver
 import tornado.httputil
 import tornado.iostream
 import tornado.log
+import tornado.platform.asyncio
 import tornado.web
 
 from tornadoc import (
@@ -29,11 +33,13 @@ from tornadoc import (
     http1connection,
     httpserver,
     httputil,
+    ioloop,
     iostream,
     loop,
     routing,
     web,
 )
+from tornadoc.platform import asyncio as platform_asyncio
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -99,6 +105,12 @@ def bind() -> None:
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,
+        get_running_loop=asyncio._get_running_loop,  # type: ignore[attr-defined]
+        log_io_loop=ioloop.log_callback,
+        partial=functools.partial,
+        time=time,
+        watch_result=ioloop.watch_result,
+        WeakValueDictionary=weakref.WeakValueDictionary,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
@@ -147,4 +159,11 @@ def bind() -> None:
         http1connection.NativeHTTP1Connection,
         tornado.http1connection.HTTP1Connection,
         _originals(tornado.http1connection.HTTP1Connection),
+    )
+    _native.guard("loop", loop.EventLoop, asyncio.SelectorEventLoop, _originals(*asyncio.SelectorEventLoop.__mro__[:-1]))
+    _native.guard(
+        "io_loop",
+        platform_asyncio.BaseAsyncIOLoop,
+        tornado.platform.asyncio.BaseAsyncIOLoop,
+        _originals(*tornado.platform.asyncio.BaseAsyncIOLoop.__mro__[:-1]),
     )

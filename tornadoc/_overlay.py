@@ -12,15 +12,20 @@ import tornado
 import tornado.httpserver
 import tornado.httputil
 import tornado.netutil
+import tornado.platform.asyncio
 import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
 from tornadoc import httpserver, httputil, loop, netutil, routing, tcpserver, web, websocket
+from tornadoc.platform import asyncio as platform_asyncio
 
 #: Tornado's classes and functions, and what takes their place.
 _REPLACEMENTS: dict[Any, Any] = {
     tornado.netutil.add_accept_handler: netutil.add_accept_handler,
+    tornado.platform.asyncio.BaseAsyncIOLoop: platform_asyncio.BaseAsyncIOLoop,
+    tornado.platform.asyncio.AsyncIOMainLoop: platform_asyncio.AsyncIOMainLoop,
+    tornado.platform.asyncio.AsyncIOLoop: platform_asyncio.AsyncIOLoop,
     tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,

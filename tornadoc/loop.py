@@ -183,6 +183,13 @@ class EventLoopPolicy(_DefaultPolicy):
     _loop_factory = EventLoop
 
 
+def has_default_policy() -> bool:
+    """Has nobody but tornadoc set an event loop policy?"""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return type(asyncio.get_event_loop_policy()) in (_DefaultPolicy, EventLoopPolicy)
+
+
 _replaced_policy: Any = None
 
 

@@ -7,6 +7,14 @@
 
 #define FEW 8 /* arguments that are passed on without an allocation */
 
+int io_loop_prepare(IOLoopObject *self)
+{
+    if (self->state == NULL) {
+        self->state = native_state_of(Py_TYPE(self));
+    }
+    return self->state ? 0 : -1;
+}
+
 int io_loop_changes(IOLoopObject *self, uint64_t hooks)
 {
     return ((guard_type_mask(self->state, GUARD_IO_LOOP, Py_TYPE(self)) | self->shadowed) & hooks) != 0;
@@ -83,8 +91,12 @@ PyDoc_STRVAR(add_callback_doc, "add_callback($self, callback, /, *args, **kwargs
 
 static PyObject *io_loop_add_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     struct native_state *state = self->state;
-    if (kwnames != NULL || count < 1 || !PyCallable_Check(args[0]) || io_loop_changes(self, IO_LOOP_HOOK(_run_callback))) {
+    if (kwnames != NULL || count < 1 || !PyCallable_Check(args[0]) ||
+        io_loop_changes(self, IO_LOOP_HOOK(_run_callback) | IO_LOOP_BEHIND(add_callback))) {
         return io_loop_behind(self, NAME(state, add_callback), args, count, kwnames);
     }
     PyObject *handle;
@@ -120,6 +132,9 @@ PyDoc_STRVAR(spawn_callback_doc, "spawn_callback($self, callback, /, *args, **kw
 
 static PyObject *io_loop_spawn_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (io_loop_changes(self, IO_LOOP_HOOK(add_callback))) {
         return io_loop_behind(self, NAME(self->state, spawn_callback), args, count, kwnames);
     }
@@ -141,6 +156,12 @@ PyDoc_STRVAR(time_doc, "time($self, /)\n--\n\ntime.time().");
 
 static PyObject *io_loop_time(IOLoopObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
+    if (io_loop_changes(self, IO_LOOP_BEHIND(time))) {
+        return io_loop_behind(self, NAME(self->state, time), NULL, 0, NULL);
+    }
     return wall_time(self);
 }
 
@@ -158,9 +179,12 @@ PyDoc_STRVAR(call_at_doc, "call_at($self, when, callback, /, *args, **kwargs)\n-
 
 static PyObject *io_loop_call_at(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     struct native_state *state = self->state;
     if (kwnames != NULL || count < 2 || !is_plain_number(args[0]) || !PyCallable_Check(args[1]) ||
-        io_loop_changes(self, IO_LOOP_HOOK(_run_callback) | IO_LOOP_HOOK(time))) {
+        io_loop_changes(self, IO_LOOP_HOOK(_run_callback) | IO_LOOP_HOOK(time) | IO_LOOP_BEHIND(call_at))) {
         return io_loop_behind(self, NAME(state, call_at), args, count, kwnames);
     }
     double when = PyFloat_AsDouble(args[0]);
@@ -181,6 +205,9 @@ PyDoc_STRVAR(add_timeout_doc, "add_timeout($self, deadline, callback, /, *args, 
 
 static PyObject *io_loop_add_timeout(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (kwnames != NULL || count < 2 || !is_plain_number(args[0]) || io_loop_changes(self, IO_LOOP_HOOK(call_at))) {
         return io_loop_behind(self, NAME(self->state, add_timeout), args, count, kwnames);
     }
@@ -192,6 +219,9 @@ PyDoc_STRVAR(call_later_doc, "call_later($self, delay, callback, /, *args, **kwa
 
 static PyObject *io_loop_call_later(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (kwnames != NULL || count < 2 || !is_plain_number(args[0]) || !PyCallable_Check(args[1]) ||
         io_loop_changes(self, IO_LOOP_HOOK(_run_callback) | IO_LOOP_HOOK(time) | IO_LOOP_HOOK(call_at))) {
         return io_loop_behind(self, NAME(self->state, call_later), args, count, kwnames);
@@ -207,6 +237,9 @@ PyDoc_STRVAR(remove_timeout_doc, "remove_timeout($self, timeout, /)\n--\n\nCance
 
 static PyObject *io_loop_remove_timeout(IOLoopObject *self, PyObject *timeout)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     PyObject *result = PyObject_CallMethodNoArgs(timeout, NAME(self->state, cancel));
     Py_XDECREF(result);
     return result ? Py_NewRef(Py_None) : NULL;
@@ -253,6 +286,12 @@ PyDoc_STRVAR(run_callback_doc, "_run_callback($self, callback, /)\n--\n\nCall it
 
 static PyObject *io_loop_run_callback(IOLoopObject *self, PyObject *callback)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
+    if (io_loop_changes(self, IO_LOOP_BEHIND(_run_callback))) {
+        return io_loop_behind(self, NAME(self->state, _run_callback), &callback, 1, NULL);
+    }
     return run_callback(self, &callback, 1, true);
 }
 
@@ -260,6 +299,9 @@ PyDoc_STRVAR(run_call_doc, "_run_call($self, callback, /, *args)\n--\n\n_run_cal
 
 static PyObject *io_loop_run_call(IOLoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (count < 1) {
         PyErr_SetString(PyExc_TypeError, "_run_call() takes a callback");
         return NULL;
@@ -270,22 +312,12 @@ static PyObject *io_loop_run_call(IOLoopObject *self, PyObject *const *args, Py_
 /* An instance attribute may hide a method. */
 static int io_loop_setattro(IOLoopObject *self, PyObject *name, PyObject *value)
 {
-    int status = PyObject_GenericSetAttr((PyObject *)self, name, value);
+    int status = io_loop_prepare(self) < 0 ? -1 : PyObject_GenericSetAttr((PyObject *)self, name, value);
     if (status == 0) {
         uint64_t hook = guard_hook_of(self->state, GUARD_IO_LOOP, name);
         self->shadowed = value ? self->shadowed | hook : self->shadowed & ~hook;
     }
     return status;
-}
-
-static PyObject *io_loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
-{
-    struct native_state *state = native_state_of(type);
-    IOLoopObject *self = state ? (IOLoopObject *)type->tp_alloc(type, 0) : NULL;
-    if (self != NULL) {
-        self->state = state;
-    }
-    return (PyObject *)self;
 }
 
 static int io_loop_traverse(IOLoopObject *self, visitproc visit, void *arg)
@@ -344,10 +376,11 @@ static PyMemberDef io_loop_members[] = {
 
 PyDoc_STRVAR(io_loop_doc, "IOLoop()\n--\n\nMethods of Tornado's IOLoop, to stand ahead of its BaseAsyncIOLoop.");
 
+/* No tp_new: an IOLoop is a tornado.util.Configurable, whose __new__ decides the class. */
 static PyType_Slot io_loop_slots[] = {
-    {Py_tp_new, io_loop_new},           {Py_tp_dealloc, io_loop_dealloc},   {Py_tp_traverse, io_loop_traverse},
-    {Py_tp_clear, io_loop_clear},       {Py_tp_methods, io_loop_methods},   {Py_tp_members, io_loop_members},
-    {Py_tp_setattro, io_loop_setattro}, {Py_tp_doc, (void *)io_loop_doc},   {0, NULL},
+    {Py_tp_dealloc, io_loop_dealloc},   {Py_tp_traverse, io_loop_traverse}, {Py_tp_clear, io_loop_clear},
+    {Py_tp_methods, io_loop_methods},   {Py_tp_members, io_loop_members},   {Py_tp_setattro, io_loop_setattro},
+    {Py_tp_doc, (void *)io_loop_doc},   {0, NULL},
 };
 
 static PyType_Spec io_loop_spec = {

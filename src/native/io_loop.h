@@ -10,7 +10,7 @@
 /* The attributes that Tornado's initialize() assigns; each owned, NULL before. */
 typedef struct {
     PyObject_HEAD
-    struct native_state *state;
+    struct native_state *state; /* NULL until a method or an attribute is used: Tornado's Configurable makes the object */
     PyObject *asyncio_loop;
     PyObject *selector_loop;
     PyObject *handlers; /* fd -> (file, handler) */
@@ -22,6 +22,8 @@ typedef struct {
 /* io_loop_fd.c: handlers of descriptors. */
 extern PyMethodDef io_loop_fd_methods[];
 
+/* To be called first by every method. 0 or -1. */
+int io_loop_prepare(IOLoopObject *self);
 /* The method of Tornado's that is behind the native one, called with the same arguments. New reference or NULL. */
 PyObject *io_loop_behind(IOLoopObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames);
 /* Is a hook overridden? `hooks`: bits of guard.h. */

@@ -116,6 +116,9 @@ PyDoc_STRVAR(add_handler_doc, "add_handler($self, fd, handler, events, /)\n--\n\
 
 static PyObject *io_loop_add_handler(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (kwnames != NULL || count != 3) {
         return io_loop_behind(self, NAME(self->state, add_handler), args, count, kwnames);
     }
@@ -147,6 +150,9 @@ PyDoc_STRVAR(update_handler_doc, "update_handler($self, fd, events, /)\n--\n\nCh
 
 static PyObject *io_loop_update_handler(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (kwnames != NULL || count != 2) {
         return io_loop_behind(self, NAME(self->state, update_handler), args, count, kwnames);
     }
@@ -177,6 +183,9 @@ PyDoc_STRVAR(remove_handler_doc, "remove_handler($self, fd, /)\n--\n\nStop watch
 
 static PyObject *io_loop_remove_handler(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (kwnames != NULL || count != 1) {
         return io_loop_behind(self, NAME(self->state, remove_handler), args, count, kwnames);
     }
@@ -194,6 +203,9 @@ PyDoc_STRVAR(handle_events_doc, "_handle_events($self, fd, events, /)\n--\n\nCal
 
 static PyObject *io_loop_handle_events(IOLoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
+    if (io_loop_prepare(self) < 0) {
+        return NULL;
+    }
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "_handle_events() takes a descriptor and events");
         return NULL;

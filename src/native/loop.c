@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "guard.h"
 #include "handle.h"
 
 #include "core/clock.h"
@@ -91,33 +92,75 @@ PyObject *loop_time_object(uint64_t now)
     return PyFloat_FromDouble((double)now / 1e9);
 }
 
-/* How long the epoll set may be waited in: milliseconds, -1 for ever. */
-static int timeout_of(LoopObject *self)
+bool loop_changes(LoopObject *self, uint64_t hooks)
 {
+    return ((guard_type_mask(self->state, GUARD_LOOP, Py_TYPE(self)) | self->shadowed) & hooks) != 0;
+}
+
+bool loop_is_odd(LoopObject *self)
+{
+    return self->debug || loop_changes(self, LOOP_HOOK(call_soon) | LOOP_HOOK(call_soon_threadsafe));
+}
+
+bool loop_runs_here(const LoopObject *self)
+{
+    return self->running && self->thread_id == PyThread_get_thread_ident();
+}
+
+int loop_now(LoopObject *self, uint64_t *now)
+{
+    if (!loop_changes(self, LOOP_HOOK(time))) {
+        *now = td_clock_monotonic();
+        return 0;
+    }
+    PyObject *time = PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, time));
+    int status = time ? loop_to_deadline(time, now) : -1;
+    Py_XDECREF(time);
+    return status;
+}
+
+static uint64_t span_until(uint64_t deadline, uint64_t now)
+{
+    return deadline == TD_NEVER ? TD_NEVER : deadline > now ? deadline - now : 0;
+}
+
+/* How long the epoll set may be waited in: milliseconds, -1 for ever. 0, or -1 with an exception. */
+static int find_timeout(LoopObject *self, int *timeout)
+{
+    *timeout = 0;
     if (self->ready_count > 0 || self->stopping || self->woken || engine_is_ready(self->engine)) {
         return 0;
     }
-    uint64_t next = td_timers_next(&self->timers);
-    uint64_t other = engine_deadline(self->engine);
-    if (other < next) {
-        next = other;
+    uint64_t wait = TD_NEVER;
+    if (self->timers.count > 0) {
+        uint64_t now;
+        if (loop_now(self, &now) < 0) {
+            return -1;
+        }
+        wait = span_until(td_timers_next(&self->timers), now);
     }
-    if (next == TD_NEVER) {
-        return -1;
+    uint64_t deadline = engine_deadline(self->engine);
+    if (deadline != TD_NEVER) {
+        uint64_t other = span_until(deadline, td_clock_monotonic());
+        wait = other < wait ? other : wait;
     }
-    uint64_t now = td_clock_monotonic();
-    if (next <= now) {
+    if (wait == TD_NEVER) {
+        *timeout = -1;
         return 0;
     }
-    uint64_t milliseconds = (next - now + 999999) / 1000000;
-    return milliseconds < LONGEST_WAIT ? (int)milliseconds : LONGEST_WAIT;
+    uint64_t milliseconds = wait / 1000000 + (wait % 1000000 != 0);
+    *timeout = milliseconds < LONGEST_WAIT ? (int)milliseconds : LONGEST_WAIT;
+    return 0;
 }
 
 /* Fetches events. 0, or -1 with an exception from a signal handler. */
 static int poll(LoopObject *self)
 {
     struct td_poller *poller = &self->engine->poller;
-    int timeout = timeout_of(self);
+    int timeout;
+    if (find_timeout(self, &timeout) < 0) {
+        return -1;
+    }
     self->woken = false;
     uint64_t now = td_clock_monotonic();
     int count;
@@ -221,8 +264,11 @@ static PyObject *loop_run_once(LoopObject *self, PyObject *Py_UNUSED(ignored))
         if (poll(self) < 0 || engine_turn(self->engine) < 0) {
             return NULL;
         }
-        if (self->timers.count > 0 && loop_collect_timers(self, td_clock_monotonic()) < 0) {
-            return NULL;
+        if (self->timers.count > 0) {
+            uint64_t now;
+            if (loop_now(self, &now) < 0 || loop_collect_timers(self, now) < 0) {
+                return NULL;
+            }
         }
         /* When it has to stop, the rest is asyncio's. */
         ran = self->ready_count > 0 || self->stopping;
@@ -400,6 +446,17 @@ static int set_flag(LoopObject *self, PyObject *value, void *which)
     return 0;
 }
 
+/* An instance attribute may hide a method. */
+static int loop_setattro(LoopObject *self, PyObject *name, PyObject *value)
+{
+    int status = PyObject_GenericSetAttr((PyObject *)self, name, value);
+    if (status == 0) {
+        uint64_t hook = guard_hook_of(self->state, GUARD_LOOP, name);
+        self->shadowed = value ? self->shadowed | hook : self->shadowed & ~hook;
+    }
+    return status;
+}
+
 static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     struct native_state *state = native_state_of(type);
@@ -504,7 +561,7 @@ PyDoc_STRVAR(loop_doc, "EventLoop()\n--\n\nThe core of an event loop, to stand a
 static PyType_Slot loop_slots[] = {
     {Py_tp_new, loop_new},       {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse},
     {Py_tp_clear, loop_clear},   {Py_tp_methods, loop_methods}, {Py_tp_members, loop_members},
-    {Py_tp_getset, loop_getset}, {Py_tp_doc, (void *)loop_doc}, {0, NULL},
+    {Py_tp_getset, loop_getset}, {Py_tp_setattro, loop_setattro}, {Py_tp_doc, (void *)loop_doc}, {0, NULL},
 };
 
 static PyType_Spec loop_spec = {
@@ -514,24 +571,10 @@ static PyType_Spec loop_spec = {
     .slots = loop_slots,
 };
 
-/* The methods that other files have. */
-static int add_methods(PyTypeObject *type, PyMethodDef *methods)
-{
-    for (; methods->ml_name != NULL; methods++) {
-        PyObject *descriptor = PyDescr_NewMethod(type, methods);
-        int status = descriptor ? PyObject_SetAttrString((PyObject *)type, methods->ml_name, descriptor) : -1;
-        Py_XDECREF(descriptor);
-        if (status < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 int loop_setup_types(PyObject *module, struct native_state *state)
 {
-    if (native_add_type(module, &loop_spec, &state->loop_type) < 0 || add_methods(state->loop_type, loop_call_methods) < 0 ||
-        add_methods(state->loop_type, loop_io_methods) < 0) {
+    if (native_add_type(module, &loop_spec, &state->loop_type) < 0 || native_add_methods(state->loop_type, loop_call_methods) < 0 ||
+        native_add_methods(state->loop_type, loop_io_methods) < 0) {
         return -1;
     }
     return 0;

@@ -47,6 +47,7 @@ typedef struct loop_object {
     bool debug;
     bool waiting; /* in the epoll set, without the GIL, so that whoever adds something has to wake it */
     bool woken;   /* _write_to_self(): do not wait */
+    uint64_t shadowed; /* hooks of guard.h that instance attributes hide */
 } LoopObject;
 
 static inline EngineObject *loop_engine(LoopObject *loop)
@@ -60,6 +61,16 @@ int loop_add_ready(LoopObject *self, PyObject *handle);
 void loop_wake(LoopObject *self);
 /* RuntimeError if it is closed. 0 or -1. */
 int loop_check_closed(LoopObject *self);
+/* Are some of these hooks (guard.h) overridden? */
+bool loop_changes(LoopObject *self, uint64_t hooks);
+/* Is it more to call_soon() than to put a handle into the queue: debug mode, or an override? */
+bool loop_is_odd(LoopObject *self);
+/* Does this thread run it? */
+bool loop_runs_here(const LoopObject *self);
+/* The loop's time() in nanoseconds: that of a subclass or an instance, if there is one. 0 or -1. */
+int loop_now(LoopObject *self, uint64_t *now);
+/* A time of that clock in nanoseconds. What is past, or is not a number at all, is due. 0, or -1 with an exception. */
+int loop_to_deadline(PyObject *when, uint64_t *deadline);
 /* Nanoseconds of its clock as loop.time() tells them. New reference. */
 PyObject *loop_time_object(uint64_t now);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "guard.h"
 #include "handle.h"
 
 static struct loop_watch *watch_of(const LoopObject *self, int fd)
@@ -157,7 +158,16 @@ static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file
     struct td_poller *poller = &self->engine->poller;
     /* The kernel first: it knows which numbers are descriptors, so the table does not grow for others. */
     engine_release_socket(self->engine, fd);
-    enum td_status status = td_poller_add(poller, fd, events, on_event, watch, &watch->slot);
+    enum td_status status = td_poller_add_new(poller, fd, events, on_event, watch, &watch->slot);
+    if (status == TD_SYS && errno == EEXIST) {
+        if (engine_find(self->engine, NULL, fd) != NULL) {
+            errno = EEXIST;
+        }
+        else {
+            /* Left over from a descriptor that was duplicated and closed. */
+            status = td_poller_add(poller, fd, events, on_event, watch, &watch->slot);
+        }
+    }
     if (status != TD_OK) {
         if (status == TD_NOMEM) {
             PyErr_NoMemory();
@@ -257,11 +267,42 @@ static PyObject *remove_one(LoopObject *self, PyObject *file, uint32_t event)
     return retire(self, handle) < 0 ? NULL : Py_NewRef(found ? Py_True : Py_False);
 }
 
+/* Is there surely no transport of this descriptor? asyncio has them in a WeakValueDictionary, whose `data` is a dict by number. */
+static bool has_no_transport(LoopObject *self, PyObject *file)
+{
+    int fd = descriptor_of(self, file);
+    PyObject *number = fd >= 0 ? PyLong_FromLong(fd) : NULL;
+    PyObject *transports = number ? PyObject_GetAttr((PyObject *)self, NAME(self->state, _transports)) : NULL;
+    PyObject *data = NULL;
+    bool none = false;
+    if (transports != NULL && (PyObject *)Py_TYPE(transports) == BOUND(self->state, WeakValueDictionary)) {
+        data = PyObject_GetAttr(transports, NAME(self->state, data));
+        none = data != NULL && PyDict_CheckExact(data) && PyDict_Contains(data, number) == 0;
+    }
+    Py_XDECREF(data);
+    Py_XDECREF(transports);
+    Py_XDECREF(number);
+    /* Whatever is wrong with it, asyncio's method says so. */
+    PyErr_Clear();
+    return none;
+}
+
 static int ensure_no_transport(LoopObject *self, PyObject *file)
 {
+    if (has_no_transport(self, file)) {
+        return 0;
+    }
     PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(self->state, _ensure_fd_no_transport), file);
     Py_XDECREF(result);
     return result ? 0 : -1;
+}
+
+static PyObject *call_overridden(LoopObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *method = PyObject_GetAttr((PyObject *)self, name);
+    PyObject *result = method ? PyObject_Vectorcall(method, args, (size_t)count, NULL) : NULL;
+    Py_XDECREF(method);
+    return result;
 }
 
 static PyObject *add_public(LoopObject *self, PyObject *const *args, Py_ssize_t count, uint32_t event)
@@ -269,13 +310,21 @@ static PyObject *add_public(LoopObject *self, PyObject *const *args, Py_ssize_t 
     if (count >= 2 && ensure_no_transport(self, args[0]) < 0) {
         return NULL;
     }
-    PyObject *handle = add(self, args, count, event);
+    const bool reads = event == EPOLLIN;
+    PyObject *handle;
+    if (loop_changes(self, reads ? LOOP_HOOK(_add_reader) : LOOP_HOOK(_add_writer))) {
+        handle = call_overridden(self, reads ? NAME(self->state, _add_reader) : NAME(self->state, _add_writer), args, count);
+    }
+    else {
+        handle = add(self, args, count, event);
+    }
     Py_XDECREF(handle);
     return handle ? Py_NewRef(Py_None) : NULL;
 }
 
 PyDoc_STRVAR(add_reader_doc, "add_reader($self, fd, callback, /, *args)\n--\n\nCall callback(*args) whenever fd, a descriptor or "
-                             "an object with fileno(), can be read from; see asyncio's loop.add_reader().");
+                             "an object with fileno(), can be read from. FileExistsError if it belongs to a server; see "
+                             "asyncio's loop.add_reader().");
 
 static PyObject *method_add_reader(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -283,25 +332,38 @@ static PyObject *method_add_reader(LoopObject *self, PyObject *const *args, Py_s
 }
 
 PyDoc_STRVAR(add_writer_doc, "add_writer($self, fd, callback, /, *args)\n--\n\nCall callback(*args) whenever fd, a descriptor or "
-                             "an object with fileno(), can be written to; see asyncio's loop.add_writer().");
+                             "an object with fileno(), can be written to. FileExistsError if it belongs to a server; see "
+                             "asyncio's loop.add_writer().");
 
 static PyObject *method_add_writer(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
     return add_public(self, args, count, EPOLLOUT);
 }
 
+static PyObject *remove_public(LoopObject *self, PyObject *file, uint32_t event)
+{
+    if (ensure_no_transport(self, file) < 0) {
+        return NULL;
+    }
+    const bool reads = event == EPOLLIN;
+    if (loop_changes(self, reads ? LOOP_HOOK(_remove_reader) : LOOP_HOOK(_remove_writer))) {
+        return call_overridden(self, reads ? NAME(self->state, _remove_reader) : NAME(self->state, _remove_writer), &file, 1);
+    }
+    return remove_one(self, file, event);
+}
+
 PyDoc_STRVAR(remove_reader_doc, "remove_reader($self, fd, /)\n--\n\nStop watching for input. False if nobody did.");
 
 static PyObject *method_remove_reader(LoopObject *self, PyObject *file)
 {
-    return ensure_no_transport(self, file) < 0 ? NULL : remove_one(self, file, EPOLLIN);
+    return remove_public(self, file, EPOLLIN);
 }
 
 PyDoc_STRVAR(remove_writer_doc, "remove_writer($self, fd, /)\n--\n\nStop watching for output. False if nobody did.");
 
 static PyObject *method_remove_writer(LoopObject *self, PyObject *file)
 {
-    return ensure_no_transport(self, file) < 0 ? NULL : remove_one(self, file, EPOLLOUT);
+    return remove_public(self, file, EPOLLOUT);
 }
 
 PyDoc_STRVAR(private_add_doc, "Like the public method, for transports: returns the Handle.");

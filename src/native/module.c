@@ -50,6 +50,19 @@ int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
     return PyModule_AddType(module, (PyTypeObject *)type);
 }
 
+int native_add_methods(PyTypeObject *type, PyMethodDef *methods)
+{
+    for (; methods->ml_name != NULL; methods++) {
+        PyObject *descriptor = PyDescr_NewMethod(type, methods);
+        int status = descriptor ? PyObject_SetAttrString((PyObject *)type, methods->ml_name, descriptor) : -1;
+        Py_XDECREF(descriptor);
+        if (status < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 PyDoc_STRVAR(bind_doc,
              "bind(**objects)\n--\n\nHand over the Python objects that the native code works with (tornadoc/_bind.py).");
 
@@ -73,11 +86,11 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
 
 PyDoc_STRVAR(guard_doc,
              "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
-             "'handler', 'application', 'server' or 'exchange'.");
+             "'handler', 'application', 'server', 'exchange', 'loop' or 'io_loop'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {
-    static const char *const sets[] = {"handler", "application", "server", "exchange"};
+    static const char *const sets[] = {"handler", "application", "server", "exchange", "loop", "io_loop"};
     const char *name;
     PyTypeObject *base, *original;
     PyObject *originals;

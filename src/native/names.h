@@ -153,6 +153,27 @@
     X(read) \
     X(shutdown) \
     X(sni_callback) \
+    X(time) \
+    X(_add_reader) \
+    X(_add_writer) \
+    X(_remove_reader) \
+    X(_remove_writer) \
+    X(_run_callback) \
+    X(_run_call) \
+    X(add_callback) \
+    X(spawn_callback) \
+    X(add_timeout) \
+    X(split_fd) \
+    X(add_reader) \
+    X(add_writer) \
+    X(remove_reader) \
+    X(remove_writer) \
+    X(_handle_events) \
+    X(add_handler) \
+    X(update_handler) \
+    X(remove_handler) \
+    X(_transports) \
+    X(data) \
     /* end */
 /* clang-format on */
 
@@ -256,6 +277,12 @@ enum native_text {
     X(tls_stream) \
     X(tls_wrap) \
     X(accepted_socket) \
+    X(get_running_loop) \
+    X(partial) \
+    X(log_io_loop) \
+    X(watch_result) \
+    X(time) \
+    X(WeakValueDictionary) \
     /* end */
 /* clang-format on */
 
