@@ -99,6 +99,10 @@ static PyObject *io_loop_add_callback(IOLoopObject *self, PyObject *const *args,
         io_loop_changes(self, IO_LOOP_HOOK(_run_callback) | IO_LOOP_BEHIND(add_callback))) {
         return io_loop_behind(self, NAME(state, add_callback), args, count, kwnames);
     }
+    if (self->asyncio_loop == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "asyncio_loop");
+        return NULL;
+    }
     PyObject *handle;
     LoopObject *loop = plain_loop(self);
     if (loop != NULL) {
