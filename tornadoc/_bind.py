@@ -106,6 +106,9 @@ def bind() -> None:
         engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,
         get_running_loop=asyncio._get_running_loop,  # type: ignore[attr-defined]
+        futures=asyncio.futures,
+        loop_keyword=("loop",),
+        tasks=asyncio.tasks,
         log_io_loop=ioloop.log_callback,
         partial=functools.partial,
         time=time,

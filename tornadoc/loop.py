@@ -46,7 +46,7 @@ def report_callback(handle: Any, exception: BaseException) -> None:
 def report_slow(handle: Any, took: float) -> None:
     """Log a callback that blocked the loop, in debug mode."""
     described = asyncio.base_events._format_handle(handle)  # type: ignore[attr-defined]
-    asyncio.log.logger.warning("Executing %s took %.3f seconds", described, took)
+    asyncio.base_events.logger.warning("Executing %s took %.3f seconds", described, took)
 
 
 class _Queue:
@@ -73,11 +73,16 @@ class _Queue:
         return repr(self._items())
 
 
+def _refuse_timer(handle: object) -> None:
+    raise TypeError("timers can't be put into the loop: use call_at()")
+
+
 class _Selector(selectors.BaseSelector):
     """Stands where asyncio keeps its selector; the loop closes its descriptors with it."""
 
-    def __init__(self, loop: EventLoop) -> None:
+    def __init__(self, loop: EventLoop, given: selectors.BaseSelector | None) -> None:
         self._loop: EventLoop | None = loop
+        self._given = given
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         raise NotImplementedError("use the loop's add_reader() and add_writer()")
@@ -89,12 +94,37 @@ class _Selector(selectors.BaseSelector):
         raise NotImplementedError("the loop waits by itself")
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return {}
+        """The descriptors with readers and writers, as asyncio's selector has them: the data of a key are the two handles."""
+        found: dict[Any, selectors.SelectorKey] = {}
+        for fd, file, reader, writer in self._loop._watched() if self._loop is not None else ():
+            events = (selectors.EVENT_READ if reader else 0) | (selectors.EVENT_WRITE if writer else 0)
+            found[fd] = selectors.SelectorKey(fd if file is None else file, fd, events, (reader, writer))
+        return found
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        if self._loop is None:
+            raise RuntimeError("Selector is closed")
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        try:
+            return self.get_map()[fd]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
 
     def close(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None:
             loop._release()
+        given, self._given = self._given, None
+        if given is not None:
+            given.close()
+
+
+#: Selectors without a behaviour of their own.
+_PLAIN_SELECTORS = tuple(
+    getattr(selectors, name)
+    for name in ("DefaultSelector", "EpollSelector", "PollSelector", "SelectSelector", "DevpollSelector", "KqueueSelector")
+    if hasattr(selectors, name)
+)
 
 
 class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
@@ -102,13 +132,19 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
 
     It is an `asyncio.SelectorEventLoop` in all that asyncio documents. HTTP servers of tornadoc are served from the same epoll
     set, without a way through Python.
+
+    :arg selector: is for programs that make an ``asyncio.SelectorEventLoop(selector)``. The loop has an epoll set of its own and
+        does not use it, but closes it with itself, as asyncio's does. One that is not of the standard library's classes is a
+        TypeError: what it does in its own ``select()`` would not be done.
     """
 
     _signal_sockets: tuple[socket.socket, socket.socket] | None
 
-    def __init__(self) -> None:
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        if selector is not None and type(selector) not in _PLAIN_SELECTORS:
+            raise TypeError(f"a selector of one's own needs asyncio.SelectorEventLoop: {selector!r}")
         self._signal_sockets = None
-        super().__init__(_Selector(self))
+        super().__init__(_Selector(self, selector))
 
     @property
     def _ready(self) -> Any:
@@ -122,12 +158,12 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
 
     @property
     def _scheduled(self) -> Any:
-        return _Queue(self._timer_handles, None, self._clear_timers)
+        return _Queue(self._timer_handles, _refuse_timer, self._clear_timers)
 
     @_scheduled.setter
     def _scheduled(self, handles: Iterable[Any]) -> None:
         if list(handles):
-            raise TypeError("timers can't be put into the loop: use call_at()")
+            _refuse_timer(handles)
         self._clear_timers()
 
     # The wake-up of other threads is native; this pair is for signal.set_wakeup_fd(), so it is made when it is asked for.

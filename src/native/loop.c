@@ -67,9 +67,9 @@ void loop_wake(LoopObject *self)
 
 static int on_wakeup(void *owner, uint32_t events)
 {
-    LoopObject *self = owner;
+    /* An edge: there is nothing to be read. */
+    (void)owner;
     (void)events;
-    td_wakeup_lower(&self->wakeup);
     return 0;
 }
 
@@ -472,7 +472,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
         goto failed;
     }
     if (td_wakeup_init(&self->wakeup) != TD_OK ||
-        td_poller_add(&self->engine->poller, self->wakeup.fd, EPOLLIN, on_wakeup, self, &self->wakeup_slot) != TD_OK) {
+        td_poller_add(&self->engine->poller, self->wakeup.fd, EPOLLIN | EPOLLET, on_wakeup, self, &self->wakeup_slot) != TD_OK) {
         PyErr_SetFromErrno(PyExc_OSError);
         goto failed;
     }
@@ -489,6 +489,7 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->engine);
     Py_VISIT(self->current_handle);
+    Py_VISIT(self->task_factory);
     for (size_t i = 0; i < self->ready_count; i++) {
         Py_VISIT(self->ready[(self->ready_head + i) & (self->ready_size - 1)]);
     }
@@ -500,6 +501,7 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
 
 static int loop_clear(LoopObject *self)
 {
+    Py_CLEAR(self->task_factory);
     release(self);
     return 0;
 }
@@ -508,7 +510,7 @@ static void loop_dealloc(LoopObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    release(self);
+    (void)loop_clear(self);
     if (self->engine != NULL) {
         /* The engine may live on in what it serves. */
         engine_release(self->engine);
@@ -544,6 +546,7 @@ static PyMethodDef loop_methods[] = {
 static PyMemberDef loop_members[] = {
     {"_engine", T_OBJECT, offsetof(LoopObject, engine), READONLY, PyDoc_STR("The engine that it drives.")},
     {"_current_handle", T_OBJECT, offsetof(LoopObject, current_handle), 0, PyDoc_STR("What runs, in debug mode.")},
+    {"_task_factory", T_OBJECT, offsetof(LoopObject, task_factory), 0, PyDoc_STR("See asyncio's loop.set_task_factory().")},
     {"_clock_resolution", T_DOUBLE, offsetof(LoopObject, clock_resolution), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -574,7 +577,7 @@ static PyType_Spec loop_spec = {
 int loop_setup_types(PyObject *module, struct native_state *state)
 {
     if (native_add_type(module, &loop_spec, &state->loop_type) < 0 || native_add_methods(state->loop_type, loop_call_methods) < 0 ||
-        native_add_methods(state->loop_type, loop_io_methods) < 0) {
+        native_add_methods(state->loop_type, loop_io_methods) < 0 || native_add_methods(state->loop_type, loop_task_methods) < 0) {
         return -1;
     }
     return 0;

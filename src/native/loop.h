@@ -1,7 +1,8 @@
 /* EventLoop: the core of asyncio's event loop. tornadoc/loop.py puts it ahead of asyncio.SelectorEventLoop, whose Python methods
  * find the state that they read and assign here, under asyncio's names.
  *
- * loop.c: the type, its attributes and one iteration; loop_call.c: call_soon() and its like; loop_io.c: readers and writers. */
+ * loop.c: the type, its attributes and one iteration; loop_call.c: call_soon() and its like; loop_task.c: tasks and futures;
+ * loop_io.c: readers and writers. */
 #ifndef NATIVE_LOOP_H
 #define NATIVE_LOOP_H
 
@@ -38,6 +39,7 @@ typedef struct loop_object {
     struct loop_watch **watches; /* owned, by descriptor; NULL where there is none */
     size_t watch_count;
     PyObject *current_handle; /* owned or NULL: in debug mode, what runs */
+    PyObject *task_factory;   /* owned; NULL or None if there is none */
     unsigned long thread_id;  /* while it runs */
     uint64_t gil_offered;     /* monotonic: when other threads had their last chance */
     double clock_resolution;  /* seconds */
@@ -86,6 +88,9 @@ PyObject *loop_call_soon(LoopObject *self, PyObject *callback, PyObject *const *
 /* Moves the timers that are due to the ready queue. 0 or -1. */
 int loop_collect_timers(LoopObject *self, uint64_t now);
 void loop_drop_timers(LoopObject *self);
+
+/* loop_task.c */
+extern PyMethodDef loop_task_methods[];
 
 /* loop_io.c */
 extern PyMethodDef loop_io_methods[];

@@ -389,6 +389,27 @@ static PyObject *method_remove_writer_private(LoopObject *self, PyObject *file)
     return remove_one(self, file, EPOLLOUT);
 }
 
+PyDoc_STRVAR(watched_doc, "_watched($self, /)\n--\n\nThe descriptors with readers and writers: a list of tuples (fd, the object that "
+                          "stands for it or None, the reader or None, the writer or None).");
+
+static PyObject *method_watched(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < self->watch_count; i++) {
+        const struct loop_watch *watch = self->watches[i];
+        if (watch == NULL || watch->events == 0) {
+            continue;
+        }
+        PyObject *entry = Py_BuildValue("(iOOO)", watch->fd, watch->file ? watch->file : Py_None,
+                                        watch->reader ? watch->reader : Py_None, watch->writer ? watch->writer : Py_None);
+        if (entry == NULL || PyList_Append(list, entry) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(entry);
+    }
+    return list;
+}
+
 void loop_drop_watches(LoopObject *self)
 {
     for (size_t i = 0; i < self->watch_count; i++) {
@@ -423,5 +444,6 @@ PyMethodDef loop_io_methods[] = {
     {"_add_writer", FASTCALL(method_add_writer_private), METH_FASTCALL, private_add_doc},
     {"_remove_reader", (PyCFunction)method_remove_reader_private, METH_O, private_remove_doc},
     {"_remove_writer", (PyCFunction)method_remove_writer_private, METH_O, private_remove_doc},
+    {"_watched", (PyCFunction)method_watched, METH_NOARGS, watched_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -174,6 +174,10 @@
     X(remove_handler) \
     X(_transports) \
     X(data) \
+    X(loop) \
+    X(create_task) \
+    X(Task) \
+    X(Future) \
     /* end */
 /* clang-format on */
 
@@ -283,6 +287,9 @@ enum native_text {
     X(watch_result) \
     X(time) \
     X(WeakValueDictionary) \
+    X(futures) \
+    X(loop_keyword) \
+    X(tasks) \
     /* end */
 /* clang-format on */
 
