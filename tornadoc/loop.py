@@ -190,8 +190,8 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
 
     def _close_self_pipe(self) -> None:
         if self._signal_sockets is not None:
+            # The reader goes with the epoll set, which after a fork is the parent's as well.
             ssock, csock = self._signal_sockets
-            self._remove_reader(ssock.fileno())
             self._signal_sockets = None
             ssock.close()
             csock.close()

@@ -465,6 +465,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
         return NULL;
     }
     self->state = state;
+    self->closed = true; /* until asyncio's __init__ */
     self->wakeup.fd = -1;
     self->clock_resolution = 1e-9;
     self->engine = engine_make_driven(state);
@@ -479,7 +480,6 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     return (PyObject *)self;
 
 failed:
-    self->closed = true;
     Py_DECREF(self);
     return NULL;
 }

@@ -415,7 +415,9 @@ void loop_drop_watches(LoopObject *self)
     for (size_t i = 0; i < self->watch_count; i++) {
         struct loop_watch *watch = self->watches[i];
         if (watch != NULL) {
-            unregister(self, watch);
+            /* The set goes as a whole. After a fork it is the parent's as well, which must keep its descriptors. */
+            td_poller_forget(&self->engine->poller, watch->slot);
+            self->watches[i] = NULL;
             free_watch(watch);
         }
     }
