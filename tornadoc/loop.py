@@ -139,6 +139,7 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
     """
 
     _signal_sockets: tuple[socket.socket, socket.socket] | None
+    _internal_fds: int
 
     def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
         if selector is not None and type(selector) not in _PLAIN_SELECTORS:
@@ -169,11 +170,10 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
     # The wake-up of other threads is native; this pair is for signal.set_wakeup_fd(), so it is made when it is asked for.
 
     def _make_self_pipe(self) -> None:
-        pass
+        self._internal_fds += 1
 
     def _make_signal_sockets(self) -> tuple[socket.socket, socket.socket]:
         if self._signal_sockets is None:
-            self._check_closed()
             self._signal_sockets = ssock, csock = socket.socketpair()
             ssock.setblocking(False)
             csock.setblocking(False)
@@ -181,14 +181,15 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
         return self._signal_sockets
 
     @property
-    def _ssock(self) -> socket.socket:
-        return self._make_signal_sockets()[0]
+    def _ssock(self) -> socket.socket | None:
+        return None if self.is_closed() else self._make_signal_sockets()[0]
 
     @property
-    def _csock(self) -> socket.socket:
-        return self._make_signal_sockets()[1]
+    def _csock(self) -> socket.socket | None:
+        return None if self.is_closed() else self._make_signal_sockets()[1]
 
     def _close_self_pipe(self) -> None:
+        self._internal_fds -= 1
         if self._signal_sockets is not None:
             # The reader goes with the epoll set, which after a fork is the parent's as well.
             ssock, csock = self._signal_sockets
