@@ -49,10 +49,19 @@ static PyObject *take_ready(LoopObject *self)
     return handle;
 }
 
+/* Gives the queue's reference back. */
+static void let_go(PyObject *handle)
+{
+    if (Py_REFCNT(handle) > 1) {
+        handle_track(handle);
+    }
+    Py_DECREF(handle);
+}
+
 static void drop_ready(LoopObject *self)
 {
     while (self->ready_count > 0) {
-        Py_DECREF(take_ready(self));
+        let_go(take_ready(self));
     }
 }
 
@@ -245,9 +254,40 @@ static int run_ready(LoopObject *self)
     while (status == 0 && count-- > 0 && self->ready_count > 0) {
         PyObject *handle = take_ready(self);
         status = self->debug ? run_watched(self, handle) : run_handle(self, handle);
-        Py_DECREF(handle);
+        let_go(handle);
     }
     return status;
+}
+
+/* Has the collector look at the handles that others hold as well: with the loop at rest, they may be part of garbage. */
+static void track_held(LoopObject *self)
+{
+    for (size_t i = 0; i < self->ready_count; i++) {
+        PyObject *handle = self->ready[(self->ready_head + i) & (self->ready_size - 1)];
+        if (Py_REFCNT(handle) > 1) {
+            handle_track(handle);
+        }
+    }
+}
+
+/* Waits until there is something for Python, and runs it. 0 or -1. */
+static int iterate(LoopObject *self)
+{
+    bool ran = false;
+    while (!ran) {
+        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
+            return -1;
+        }
+        if (self->timers.count > 0) {
+            uint64_t now;
+            if (loop_now(self, &now) < 0 || loop_collect_timers(self, now) < 0) {
+                return -1;
+            }
+        }
+        /* When it has to stop, the rest is asyncio's. */
+        ran = self->ready_count > 0 || self->stopping;
+    }
+    return run_ready(self);
 }
 
 PyDoc_STRVAR(run_once_doc,
@@ -259,21 +299,14 @@ static PyObject *loop_run_once(LoopObject *self, PyObject *Py_UNUSED(ignored))
     if (loop_check_closed(self) < 0) {
         return NULL;
     }
-    bool ran = false;
-    while (!ran) {
-        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
-            return NULL;
-        }
-        if (self->timers.count > 0) {
-            uint64_t now;
-            if (loop_now(self, &now) < 0 || loop_collect_timers(self, now) < 0) {
-                return NULL;
-            }
-        }
-        /* When it has to stop, the rest is asyncio's. */
-        ran = self->ready_count > 0 || self->stopping;
+    PyObject *outer = self->engine->running_loop;
+    self->engine->running_loop = (PyObject *)self;
+    int status = iterate(self);
+    self->engine->running_loop = outer;
+    if (status < 0 || self->stopping) {
+        track_held(self);
     }
-    return run_ready(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(time_doc, "time($self, /)\n--\n\nThe loop's clock: time.monotonic().");
@@ -491,7 +524,10 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
     Py_VISIT(self->current_handle);
     Py_VISIT(self->task_factory);
     for (size_t i = 0; i < self->ready_count; i++) {
-        Py_VISIT(self->ready[(self->ready_head + i) & (self->ready_size - 1)]);
+        int status = handle_visit_queued(self->ready[(self->ready_head + i) & (self->ready_size - 1)], visit, arg);
+        if (status != 0) {
+            return status;
+        }
     }
     for (size_t i = 0; i < self->timers.count; i++) {
         Py_VISIT((PyObject *)self->timers.heap[i]->owner);

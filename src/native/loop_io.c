@@ -147,7 +147,8 @@ static int grow_table(LoopObject *self, int fd)
     return 0;
 }
 
-static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file, uint32_t events)
+/* yielding: what belongs to another source of the engine is left to it, with FileExistsError. */
+static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file, uint32_t events, bool yielding)
 {
     struct loop_watch *watch = PyMem_Calloc(1, sizeof(*watch));
     if (watch == NULL) {
@@ -160,7 +161,7 @@ static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file
     engine_release_socket(self->engine, fd);
     enum td_status status = td_poller_add_new(poller, fd, events, on_event, watch, &watch->slot);
     if (status == TD_SYS && errno == EEXIST) {
-        if (engine_find(self->engine, NULL, fd) != NULL) {
+        if (yielding && engine_find(self->engine, NULL, fd) != NULL) {
             errno = EEXIST;
         }
         else {
@@ -197,7 +198,7 @@ static int retire(LoopObject *self, PyObject *handle)
 }
 
 /* _add_reader() and _add_writer(): the new Handle. */
-static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, uint32_t event)
+static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, uint32_t event, bool yielding)
 {
     if (count < 2) {
         PyErr_Format(PyExc_TypeError, "%s takes a file, a callback and its arguments",
@@ -212,13 +213,14 @@ static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, 
     if (handle == NULL) {
         return NULL;
     }
+    handle_track(handle);
     int fd;
     struct loop_watch *watch = find(self, args[0], &fd);
     if (fd < 0 || loop_check_closed(self) < 0) {
         goto failed;
     }
     if (watch == NULL) {
-        watch = register_file(self, fd, args[0], event);
+        watch = register_file(self, fd, args[0], event, yielding);
         if (watch == NULL) {
             goto failed;
         }
@@ -316,7 +318,7 @@ static PyObject *add_public(LoopObject *self, PyObject *const *args, Py_ssize_t 
         handle = call_overridden(self, reads ? NAME(self->state, _add_reader) : NAME(self->state, _add_writer), args, count);
     }
     else {
-        handle = add(self, args, count, event);
+        handle = add(self, args, count, event, true);
     }
     Py_XDECREF(handle);
     return handle ? Py_NewRef(Py_None) : NULL;
@@ -366,17 +368,17 @@ static PyObject *method_remove_writer(LoopObject *self, PyObject *file)
     return remove_public(self, file, EPOLLOUT);
 }
 
-PyDoc_STRVAR(private_add_doc, "Like the public method, for transports: returns the Handle.");
+PyDoc_STRVAR(private_add_doc, "Like the public method, for transports: returns the Handle, and takes a descriptor over.");
 PyDoc_STRVAR(private_remove_doc, "Like the public method, for transports.");
 
 static PyObject *method_add_reader_private(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    return add(self, args, count, EPOLLIN);
+    return add(self, args, count, EPOLLIN, false);
 }
 
 static PyObject *method_add_writer_private(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    return add(self, args, count, EPOLLOUT);
+    return add(self, args, count, EPOLLOUT, false);
 }
 
 static PyObject *method_remove_reader_private(LoopObject *self, PyObject *file)
