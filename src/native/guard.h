@@ -65,7 +65,8 @@ enum exchange_hook {
         EXCHANGE_HOOK_COUNT
 };
 
-#define LOOP_HOOKS(X) X(time) X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)
+#define LOOP_HOOKS(X)                                                                                                            \
+    X(time) X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)
 
 enum loop_hook {
 #define X(name) LOOP_HOOK_##name,

@@ -86,8 +86,9 @@ static int is_inside(IOLoopObject *self)
     return inside;
 }
 
-PyDoc_STRVAR(add_callback_doc, "add_callback($self, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) in the next "
-                               "iteration; from any thread. See Tornado's IOLoop.add_callback().");
+PyDoc_STRVAR(add_callback_doc,
+             "add_callback($self, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) in the next "
+             "iteration; from any thread. See Tornado's IOLoop.add_callback().");
 
 static PyObject *io_loop_add_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -204,8 +205,9 @@ static PyObject *io_loop_call_at(IOLoopObject *self, PyObject *const *args, Py_s
     return run_later(self, when - seconds, args + 1, count - 1);
 }
 
-PyDoc_STRVAR(add_timeout_doc, "add_timeout($self, deadline, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) at "
-                              "a time of time(), or after a timedelta; see Tornado's IOLoop.add_timeout().");
+PyDoc_STRVAR(add_timeout_doc,
+             "add_timeout($self, deadline, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) at "
+             "a time of time(), or after a timedelta; see Tornado's IOLoop.add_timeout().");
 
 static PyObject *io_loop_add_timeout(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -218,8 +220,9 @@ static PyObject *io_loop_add_timeout(IOLoopObject *self, PyObject *const *args, 
     return io_loop_call_at(self, args, count, NULL);
 }
 
-PyDoc_STRVAR(call_later_doc, "call_later($self, delay, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) after a "
-                             "number of seconds; see Tornado's IOLoop.call_later().");
+PyDoc_STRVAR(call_later_doc,
+             "call_later($self, delay, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) after a "
+             "number of seconds; see Tornado's IOLoop.call_later().");
 
 static PyObject *io_loop_call_later(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -262,8 +265,7 @@ static PyObject *log_failure(IOLoopObject *self, PyObject *const *args, Py_ssize
         return NULL;
     }
     PyObject *exception = errors_take();
-    PyObject *callback =
-        alone ? Py_NewRef(args[0]) : PyObject_Vectorcall(BOUND(state, partial), args, (size_t)count, NULL);
+    PyObject *callback = alone ? Py_NewRef(args[0]) : PyObject_Vectorcall(BOUND(state, partial), args, (size_t)count, NULL);
     PyObject *result = NULL;
     if (callback != NULL) {
         result = PyObject_CallFunctionObjArgs(BOUND(state, log_io_loop), callback, exception, NULL);
@@ -285,8 +287,9 @@ static PyObject *run_callback(IOLoopObject *self, PyObject *const *args, Py_ssiz
     return result ? result : log_failure(self, args, count, alone);
 }
 
-PyDoc_STRVAR(run_callback_doc, "_run_callback($self, callback, /)\n--\n\nCall it, and log what it raises; what it returns to wait "
-                               "for is waited for.");
+PyDoc_STRVAR(run_callback_doc,
+             "_run_callback($self, callback, /)\n--\n\nCall it, and log what it raises; what it returns to wait "
+             "for is waited for.");
 
 static PyObject *io_loop_run_callback(IOLoopObject *self, PyObject *callback)
 {
@@ -382,9 +385,10 @@ PyDoc_STRVAR(io_loop_doc, "IOLoop()\n--\n\nMethods of Tornado's IOLoop, to stand
 
 /* No tp_new: an IOLoop is a tornado.util.Configurable, whose __new__ decides the class. */
 static PyType_Slot io_loop_slots[] = {
-    {Py_tp_dealloc, io_loop_dealloc},   {Py_tp_traverse, io_loop_traverse}, {Py_tp_clear, io_loop_clear},
-    {Py_tp_methods, io_loop_methods},   {Py_tp_members, io_loop_members},   {Py_tp_setattro, io_loop_setattro},
-    {Py_tp_doc, (void *)io_loop_doc},   {0, NULL},
+    {Py_tp_dealloc, io_loop_dealloc}, {Py_tp_traverse, io_loop_traverse},
+    {Py_tp_clear, io_loop_clear},     {Py_tp_methods, io_loop_methods},
+    {Py_tp_members, io_loop_members}, {Py_tp_setattro, io_loop_setattro},
+    {Py_tp_doc, (void *)io_loop_doc}, {0, NULL},
 };
 
 static PyType_Spec io_loop_spec = {

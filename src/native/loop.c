@@ -598,9 +598,11 @@ static PyGetSetDef loop_getset[] = {
 PyDoc_STRVAR(loop_doc, "EventLoop()\n--\n\nThe core of an event loop, to stand ahead of asyncio.SelectorEventLoop.");
 
 static PyType_Slot loop_slots[] = {
-    {Py_tp_new, loop_new},       {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse},
-    {Py_tp_clear, loop_clear},   {Py_tp_methods, loop_methods}, {Py_tp_members, loop_members},
-    {Py_tp_getset, loop_getset}, {Py_tp_setattro, loop_setattro}, {Py_tp_doc, (void *)loop_doc}, {0, NULL},
+    {Py_tp_new, loop_new},           {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, loop_traverse}, {Py_tp_clear, loop_clear},
+    {Py_tp_methods, loop_methods},   {Py_tp_members, loop_members},
+    {Py_tp_getset, loop_getset},     {Py_tp_setattro, loop_setattro},
+    {Py_tp_doc, (void *)loop_doc},   {0, NULL},
 };
 
 static PyType_Spec loop_spec = {
@@ -612,8 +614,10 @@ static PyType_Spec loop_spec = {
 
 int loop_setup_types(PyObject *module, struct native_state *state)
 {
-    if (native_add_type(module, &loop_spec, &state->loop_type) < 0 || native_add_methods(state->loop_type, loop_call_methods) < 0 ||
-        native_add_methods(state->loop_type, loop_io_methods) < 0 || native_add_methods(state->loop_type, loop_task_methods) < 0) {
+    if (native_add_type(module, &loop_spec, &state->loop_type) < 0 ||
+        native_add_methods(state->loop_type, loop_call_methods) < 0 ||
+        native_add_methods(state->loop_type, loop_io_methods) < 0 ||
+        native_add_methods(state->loop_type, loop_task_methods) < 0) {
         return -1;
     }
     return 0;

@@ -47,8 +47,8 @@ typedef struct loop_object {
     bool stopping;
     bool closed;
     bool debug;
-    bool waiting; /* in the epoll set, without the GIL, so that whoever adds something has to wake it */
-    bool woken;   /* _write_to_self(): do not wait */
+    bool waiting;      /* in the epoll set, without the GIL, so that whoever adds something has to wake it */
+    bool woken;        /* _write_to_self(): do not wait */
     uint64_t shadowed; /* hooks of guard.h that instance attributes hide */
 } LoopObject;
 

@@ -220,8 +220,8 @@ static PyObject *method_call_later(LoopObject *self, PyObject *const *args, Py_s
         return NULL;
     }
     const bool own_time = loop_changes(self, LOOP_HOOK(time));
-    PyObject *now = own_time ? PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, time))
-                             : loop_time_object(td_clock_monotonic());
+    PyObject *now =
+        own_time ? PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, time)) : loop_time_object(td_clock_monotonic());
     PyObject *when = NULL;
     if (now != NULL && PyFloat_CheckExact(now) && PyFloat_CheckExact(arguments.time)) {
         when = PyFloat_FromDouble(PyFloat_AS_DOUBLE(now) + PyFloat_AS_DOUBLE(arguments.time));

@@ -269,7 +269,8 @@ static PyObject *remove_one(LoopObject *self, PyObject *file, uint32_t event)
     return retire(self, handle) < 0 ? NULL : Py_NewRef(found ? Py_True : Py_False);
 }
 
-/* Is there surely no transport of this descriptor? asyncio has them in a WeakValueDictionary, whose `data` is a dict by number. */
+/* Is there surely no transport of this descriptor? asyncio has them in a WeakValueDictionary, whose `data` is a dict by number.
+ */
 static bool has_no_transport(LoopObject *self, PyObject *file)
 {
     int fd = descriptor_of(self, file);
@@ -391,8 +392,9 @@ static PyObject *method_remove_writer_private(LoopObject *self, PyObject *file)
     return remove_one(self, file, EPOLLOUT);
 }
 
-PyDoc_STRVAR(watched_doc, "_watched($self, /)\n--\n\nThe descriptors with readers and writers: a list of tuples (fd, the object that "
-                          "stands for it or None, the reader or None, the writer or None).");
+PyDoc_STRVAR(watched_doc,
+             "_watched($self, /)\n--\n\nThe descriptors with readers and writers: a list of tuples (fd, the object that "
+             "stands for it or None, the reader or None, the writer or None).");
 
 static PyObject *method_watched(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {

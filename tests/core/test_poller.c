@@ -395,8 +395,8 @@ static void test_failures(void)
     CHECK(td_poller_add(&poller, file, EVENTS, on_event, &watches[0], &slot) == TD_SYS && errno == EPERM, "errno %d", errno);
     close(file);
     add(&watches[0]);
-    CHECK(td_poller_add_new(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST, "errno %d",
-          errno);
+    CHECK(td_poller_add_new(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST,
+          "errno %d", errno);
     CHECK(slot == 12345, "no slot was given");
     for (int i = 1; i < 64; i++) {
         add(&watches[i]);

@@ -328,7 +328,7 @@ def test_handler_of_a_server_is_refused_and_the_server_goes_on(kind):
             with pytest.raises(FileExistsError):
                 io_loop.asyncio_loop.add_reader(sock.fileno(), print)
             assert sock.fileno() not in io_loop.handlers
-        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        _, writer = await asyncio.open_connection(*sock.getsockname())
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         while not seen:
             await asyncio.sleep(0.001)

@@ -293,7 +293,7 @@ def test_a_selector_with_its_own_ways_is_refused():
     class Own(selectors.DefaultSelector):
         pass
 
-    with contextlib.closing(Own()) as selector, pytest.raises(TypeError, match="needs asyncio.SelectorEventLoop"):
+    with contextlib.closing(Own()) as selector, pytest.raises(TypeError, match=r"needs asyncio\.SelectorEventLoop"):
         tornadoc.EventLoop(selector)
 
 
@@ -329,7 +329,7 @@ def test_descriptor_of_a_transport_is_refused(loop):
         a, b = socket.socketpair()
         with b:
             a.setblocking(False)
-            reader, writer = await asyncio.open_connection(sock=a)
+            _, writer = await asyncio.open_connection(sock=a)
             for method in (loop.add_reader, loop.add_writer):
                 with pytest.raises(RuntimeError, match="is used by transport"):
                     method(a.fileno(), print)

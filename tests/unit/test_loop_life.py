@@ -144,7 +144,7 @@ def test_loops_in_many_threads():
 
     def run_with(pair):
         async def main():
-            reader, writer = await asyncio.open_connection(sock=pair[0])
+            _, writer = await asyncio.open_connection(sock=pair[0])
             for number in range(50):
                 writer.write(b"%3d" % number)
                 assert await asyncio.to_thread(pair[1].recv, 3) == b"%3d" % number
@@ -232,9 +232,11 @@ def test_new_loop_in_the_child_of_a_fork(loop):
     assert loop.run_until_complete(main()) == 9
 
 
-@pytest.mark.parametrize("end", ["", "del loop", "gc.collect(); gc.freeze()", "sys.exit(0)", "loop.call_soon(sys.exit); loop.run_forever()"])
+@pytest.mark.parametrize(
+    "end", ["", "del loop", "gc.collect(); gc.freeze()", "sys.exit(0)", "loop.call_soon(sys.exit); loop.run_forever()"]
+)
 def test_interpreter_ends_with_a_loop_full_of_work(end):
-    status, out, err = run_program(
+    status, _, err = run_program(
         f"""
         import asyncio, gc, socket, sys, warnings
         import tornadoc
@@ -267,7 +269,7 @@ def test_interpreter_ends_with_a_loop_full_of_work(end):
 
 
 def test_daemon_thread_runs_a_loop_while_the_interpreter_ends():
-    status, out, err = run_program(
+    status, _, err = run_program(
         """
         import threading, tornadoc
         loop = tornadoc.EventLoop()
