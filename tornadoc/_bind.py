@@ -111,7 +111,7 @@ def bind() -> None:
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,
-        get_running_loop=asyncio._get_running_loop,  # type: ignore[attr-defined]
+        get_running_loop=asyncio._get_running_loop,
         futures=asyncio.futures,
         loop_keyword=("loop",),
         tasks=asyncio.tasks,

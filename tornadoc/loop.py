@@ -36,7 +36,7 @@ def report_callback(handle: Any, exception: BaseException) -> None:
     """Tell the loop's exception handler what a callback raised, as `asyncio.Handle._run` does."""
     loop = handle._loop
     options = {"debug": loop.get_debug()} if _FORMAT_DEBUG else {}
-    source = asyncio.format_helpers._format_callback_source(handle._callback, handle._args, **options)  # type: ignore[attr-defined]
+    source = asyncio.format_helpers._format_callback_source(handle._callback, handle._args, **options)
     context = {"message": f"Exception in callback {source}", "exception": exception, "handle": handle}
     if handle._source_traceback:
         context["source_traceback"] = handle._source_traceback
@@ -46,7 +46,7 @@ def report_callback(handle: Any, exception: BaseException) -> None:
 def report_slow(handle: Any, took: float) -> None:
     """Log a callback that blocked the loop, in debug mode."""
     described = asyncio.base_events._format_handle(handle)  # type: ignore[attr-defined]
-    asyncio.base_events.logger.warning("Executing %s took %.3f seconds", described, took)
+    asyncio.base_events.logger.warning("Executing %s took %.3f seconds", described, took)  # type: ignore[attr-defined]
 
 
 class _Queue:
@@ -127,7 +127,7 @@ _PLAIN_SELECTORS = tuple(
 )
 
 
-class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
+class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):  # type: ignore[misc]
     """An asyncio event loop, run in C, for `asyncio.Runner(loop_factory=tornadoc.EventLoop)`.
 
     It is an `asyncio.SelectorEventLoop` in all that asyncio documents. HTTP servers of tornadoc are served from the same epoll
@@ -177,7 +177,7 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
             self._signal_sockets = ssock, csock = socket.socketpair()
             ssock.setblocking(False)
             csock.setblocking(False)
-            self._add_reader(ssock.fileno(), self._read_from_self)
+            self._add_reader(ssock.fileno(), self._read_from_self)  # type: ignore[attr-defined]
         return self._signal_sockets
 
     @property

@@ -595,7 +595,8 @@ static PyGetSetDef loop_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(loop_doc, "EventLoop()\n--\n\nThe core of an event loop, to stand ahead of asyncio.SelectorEventLoop.");
+PyDoc_STRVAR(loop_doc,
+             "EventLoop(*args, **kwargs)\n--\n\nThe core of an event loop, to stand ahead of asyncio.SelectorEventLoop.");
 
 static PyType_Slot loop_slots[] = {
     {Py_tp_new, loop_new},           {Py_tp_dealloc, loop_dealloc},

@@ -44,7 +44,7 @@ class AsyncIOLoop(BaseAsyncIOLoop, _tornado.AsyncIOLoop):  # type: ignore[misc, 
             made = EventLoop() if has_default_policy() else asyncio.new_event_loop()
             kwargs["asyncio_loop"] = made
         try:
-            super().initialize(**kwargs)
+            super().initialize(**kwargs)  # type: ignore[misc]
         except Exception:
             if made is not None:
                 made.close()
