@@ -190,12 +190,14 @@ def test_callbacks_from_many_threads_all_run(loop):
         assert [i for who, i in seen if who == number] == list(range(per_thread))
 
 
-def test_child_of_a_fork_closes_its_copy_and_the_parents_goes_on(loop):
-    a, b = socket.socketpair()
-    with a, b:
-        seen = []
-        loop.add_reader(a, lambda: (seen.append(a.recv(1)), loop.stop()))
-        loop.add_signal_handler(signal.SIGUSR1, lambda: (seen.append("signal"), loop.stop()))
+def test_child_of_a_fork_closes_its_copy_and_the_parents_goes_on():
+    status, out, err = run_program(
+        """
+        import os, signal, socket, threading, tornadoc
+        loop = tornadoc.EventLoop()
+        a, b = socket.socketpair()
+        loop.add_reader(a, lambda: (print(a.recv(1)), loop.stop()))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: (print("signal"), loop.stop()))
         timer = loop.call_later(1000, print)
         child = os.fork()
         if child == 0:
@@ -210,26 +212,41 @@ def test_child_of_a_fork_closes_its_copy_and_the_parents_goes_on(loop):
         loop.run_forever()
         loop.call_soon(os.kill, os.getpid(), signal.SIGUSR1)
         loop.run_forever()
-        threading.Thread(target=loop.call_soon_threadsafe, args=(loop.stop,)).start()
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(loop.stop,))
+        thread.start()
         loop.run_forever()
-        assert seen == [b"x", "signal"]
+        thread.join()
+        loop.close()
+        a.close()
+        b.close()
+        """
+    )
+    assert (status, out, err) == (0, "b'x'\nsignal\n", "")
 
 
-def test_new_loop_in_the_child_of_a_fork(loop):
-    async def main():
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                # As multiprocessing does: the child starts over.
-                asyncio.events._set_running_loop(None)
-                with contextlib.closing(tornadoc.EventLoop()) as other:
+def test_new_loop_in_the_child_of_a_fork():
+    status, out, err = run_program(
+        """
+        import asyncio, os, tornadoc
+        async def main():
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    # As multiprocessing does: the child starts over.
+                    asyncio.events._set_running_loop(None)
+                    other = tornadoc.EventLoop()
                     status = other.run_until_complete(asyncio.sleep(0, 9))
-            finally:
-                os._exit(status)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    assert loop.run_until_complete(main()) == 9
+                    other.close()
+                finally:
+                    os._exit(status)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        loop = tornadoc.EventLoop()
+        print(loop.run_until_complete(main()))
+        loop.close()
+        """
+    )
+    assert (status, out, err) == (0, "9\n", "")
 
 
 @pytest.mark.parametrize(
