@@ -7,6 +7,7 @@
 #   make asan                                                   the Python tests under AddressSanitizer and UBSan
 #   make fuzz [FUZZ_SECONDS=20]                                 run the fuzz targets
 #   make bench [ARGS=--quick]                                   benchmarks beside Tornado and others
+#   make bench-loop, make bench-echo [ARGS=--quick]             of the event loop; of sockets and streams
 #   make lint, make tidy                                        ruff, mypy, clang-format; clang-tidy
 #   make build, make dist, make clean
 SHELL := /bin/bash
@@ -119,6 +120,10 @@ $(BENCH_STAMP): $(ENV_STAMP) benchmarks/requirements.txt
 bench: build $(BENCH_STAMP)
 	@tools/setup.sh packages bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-loop bench-echo
+bench-loop bench-echo: build $(BENCH_STAMP)
+	$(BIN)/python -m benchmarks.$(@:bench-%=%) $(ARGS)
 
 $(LINT_STAMP): $(ENV_STAMP)
 	@TORNADOC_PURE=1 $(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[lint]'

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 import sys
 from typing import Any
 
@@ -93,8 +94,17 @@ async def serve(options: argparse.Namespace) -> None:
     sockets = bind_sockets(options.port, "127.0.0.1", backlog=1024)
     server = HTTPServer(make_app())
     server.add_sockets(sockets)
+    tls_port = None
+    if options.certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(options.certificate)
+        tls_sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
+        tls_server = HTTPServer(make_app(), ssl_options=context)
+        tls_server.add_sockets(tls_sockets)
+        tls_port = tls_sockets[0].getsockname()[1]
     report: dict[str, Any] = {
         "port": sockets[0].getsockname()[1],
+        "tls_port": tls_port,
         "pid": os.getpid(),
         "tornado": tornado.version,
         "loop": loop_name(),
@@ -111,6 +121,7 @@ def main() -> None:
     parser.add_argument(
         "--access-log", choices=["off", "null"], default="off", help="null: formatted, written to the null device"
     )
+    parser.add_argument("--certificate", metavar="PEM", help="key and certificate: serve TLS too, on a port of its own")
     options = parser.parse_args()
     set_access_log(options.access_log)
     if options.loop == "uvloop":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from dataclasses import dataclass
 
 from benchmarks.scenarios import Scenario
-from benchmarks.servers import BenchmarkError
+from benchmarks.servers import BenchmarkError, Running
 
 SECONDS = 10.0
 MAX_ANSWER = 1 << 20
@@ -50,14 +51,25 @@ def read_answer(connection: socket.socket) -> bytes:
     raise BenchmarkError("an answer without end")
 
 
-def connect(port: int) -> socket.socket:
+def connect(port: int, tls: bool = False) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    if not tls:
+        return connection
+    context = ssl.create_default_context()
+    # The certificate was made for this run and signed by nobody.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
-def ask(port: int, scenario: Scenario) -> Answer:
-    with connect(port) as connection:
+def ask(running: Running, scenario: Scenario) -> Answer:
+    port = running.port_of(scenario)
+    with connect(port, scenario.tls) as connection:
         connection.sendall(scenario.raw_request(f"127.0.0.1:{port}"))
         return Answer(read_answer(connection))
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from benchmarks.servers import Launcher
 
 VERSIONS = """
-import json, platform
+import json, platform, ssl
 from importlib import metadata
 def version(name):
     try:
@@ -27,6 +28,7 @@ def version(name):
         return None
 print(json.dumps({
     "python": platform.python_implementation() + " " + platform.python_version(),
+    "openssl": ssl.OPENSSL_VERSION.rpartition(" ")[0].rsplit(" ", 2)[0],
     **{name: version(name) for name in ("tornado", "tornadoc", "uvloop")},
 }))
 """
@@ -45,6 +47,11 @@ def describe(launcher: Launcher) -> dict[str, Any]:
         "wrk": first_match(["wrk", "-v"], r"wrk \S+"),
         "gcc": first_match(["gcc", "--version"], r"gcc.*"),
     }
+
+
+def published_command(module: str, argv: list[str]) -> str:
+    """The command line without the paths of this machine."""
+    return shlex.join(["python", "-m", module, *(os.path.basename(a) if a.startswith(("/", "~")) else a for a in argv)])
 
 
 def cpu_model() -> str:

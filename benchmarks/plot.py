@@ -1,7 +1,9 @@
-"""One picture of a result: CPU per request, a panel for each scenario."""
+"""Pictures of results: CPU per request or operation, a panel for each scenario or line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,33 @@ COLOURS = {
     "tornadoc": "#2b6cb0",
     "tornadoc-uvloop": "#7fb0dd",
     "floor": "#d9822b",
+    "asyncio": "#8c8c8c",
+    "uvloop": "#6aa56a",
+    "sockets": "#d9822b",
 }
 
 
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    value: float
+    least: float
+    most: float
+    text: str
+
+
 def draw(result: dict[str, Any], path: Path) -> bool:
+    """The picture of a run over scenarios."""
+    rows = split_pipelined(result["summary"])[0] or result["summary"]
+    panels: dict[str, list[Bar]] = {}
+    for row in rows:
+        text = f"{row['cpu_us']:.1f} us, {row['rps']:,.0f}/s"
+        bar = Bar(row["server"], row["cpu_us"], row["cpu_us_min"], row["cpu_us_max"], text)
+        panels.setdefault(row["scenario"], []).append(bar)
+    return draw_panels(result, "Server CPU per request, microseconds (less is better)", panels, path)
+
+
+def draw_panels(result: dict[str, Any], title: str, panels: dict[str, list[Bar]], path: Path, columns: int = 1) -> bool:
     """Writes a PNG; returns False where matplotlib is not installed."""
     try:
         import matplotlib
@@ -25,14 +50,17 @@ def draw(result: dict[str, Any], path: Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = split_pipelined(result["summary"])[0] or result["summary"]
-    scenarios = list(dict.fromkeys(row["scenario"] for row in rows))
-    most = max(sum(row["scenario"] == name for row in rows) for name in scenarios)
-    figure, axes = pyplot.subplots(len(scenarios), 1, figsize=(9, 0.6 + len(scenarios) * (0.7 + 0.32 * most)), squeeze=False)
-    for axis, name in zip(axes[:, 0], scenarios, strict=True):
-        draw_panel(axis, name, [row for row in rows if row["scenario"] == name])
+    lines = -(-len(panels) // columns)
+    most = max(len(bars) for bars in panels.values())
+    size = (9 if columns == 1 else 6 * columns, 0.6 + lines * (0.7 + 0.32 * most))
+    figure, axes = pyplot.subplots(lines, columns, figsize=size, squeeze=False)
+    flat = axes.flatten()
+    for axis, (name, bars) in zip(flat, panels.items()):
+        draw_panel(axis, name, bars)
+    for axis in flat[len(panels) :]:
+        axis.set_visible(False)
     environment = result["environment"]
-    figure.suptitle("Server CPU per request, microseconds (less is better)")
+    figure.suptitle(title)
     figure.text(
         0.01,
         0.005,
@@ -46,17 +74,14 @@ def draw(result: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def draw_panel(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
-    values = [row["cpu_us"] for row in rows]
-    spread = [
-        [row["cpu_us"] - row["cpu_us_min"] for row in rows],
-        [row["cpu_us_max"] - row["cpu_us"] for row in rows],
-    ]
-    labels = [row["server"] for row in rows]
+def draw_panel(axis: Any, name: str, bars: Sequence[Bar]) -> None:
+    labels = [bar.label for bar in bars]
+    values = [bar.value for bar in bars]
+    spread = [[bar.value - bar.least for bar in bars], [bar.most - bar.value for bar in bars]]
     axis.barh(labels, values, xerr=spread, color=[COLOURS.get(label, "#555555") for label in labels], ecolor="#222222")
-    for i, row in enumerate(rows):
-        axis.text(row["cpu_us_max"], i, f"  {row['cpu_us']:.1f} us, {row['rps']:,.0f}/s", va="center", fontsize=8)
+    for i, bar in enumerate(bars):
+        axis.text(bar.most, i, f"  {bar.text}", va="center", fontsize=8)
     axis.set_title(name, loc="left", fontsize=10)
     axis.invert_yaxis()
-    axis.set_xlim(0, max(row["cpu_us_max"] for row in rows) * 1.3)
+    axis.set_xlim(0, max(bar.most for bar in bars) * 1.3)
     axis.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -167,15 +169,21 @@ def show(result: dict[str, Any]) -> None:
         print(remark)
 
 
-def markdown(result: dict[str, Any]) -> str:
+def heading(result: dict[str, Any]) -> str:
+    """Markdown: the command, the machine, the versions and the settings."""
     environment, settings = result["environment"], result["settings"]
-    parts = [
+    connections = f", {settings['connections']} connections" if "connections" in settings else ""
+    return (
         f"`{result['command']}`\n\n"
         f"{environment['date']}, {environment['cpu']}, {environment['cores']} cores, {environment['kernel']}, "
-        f"{environment['python']}, Tornado {environment['tornado']}, tornadoc {environment['tornadoc']}, "
-        f"uvloop {environment['uvloop']}. Medians of {settings['rounds']} rounds of {settings['seconds']:g} s, "
-        f"{settings['connections']} connections.\n"
-    ]
+        f"{environment['python']}, {environment['openssl']}, Tornado {environment['tornado']}, "
+        f"tornadoc {environment['tornadoc']}, uvloop {environment['uvloop']}. "
+        f"Medians of {settings['rounds']} rounds of {settings['seconds']:g} s{connections}.\n"
+    )
+
+
+def markdown(result: dict[str, Any]) -> str:
+    parts = [heading(result)]
     for title, rows in sections(result):
         parts.append(f"### {title}\n\n{markdown_table(COLUMNS, table_cells(rows), 2)}")
     if remarks(result):
@@ -183,10 +191,19 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def save(result: dict[str, Any], folder: Path, stem: str) -> Path:
-    """Writes the JSON and the Markdown; returns the JSON's path."""
+def save(result: dict[str, Any], text: str, folder: Path, stem: str) -> Path:
+    """Writes the result as JSON and `text`, its Markdown; returns the JSON's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(result))
+    path.with_suffix(".md").write_text(text)
     return path
+
+
+def publish(path: Path, stem: str) -> None:
+    """Copies the files of a result beside themselves, under the name by which the last full run is found."""
+    for suffix in (".json", ".md", ".png"):
+        # Without matplotlib there is no picture, and an older one must not stand beside newer numbers.
+        path.with_name(stem + suffix).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(path.with_suffix(suffix), path.with_name(stem + suffix))

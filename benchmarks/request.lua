@@ -17,7 +17,7 @@ end
 
 -- Replaces wrk.init and not request(): with a global request() wrk would call Lua for each request.
 function wrk.init(args)
-    wrk.headers["Host"] = string.match(args[0], "^http://([^/]+)")
+    wrk.headers["Host"] = string.match(args[0], "^https?://([^/]+)")
     local batch = build(args)
     wrk.request = function() return batch end
 end

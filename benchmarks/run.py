@@ -9,13 +9,8 @@ The result goes to results/ as JSON, Markdown and PNG.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import shlex
-import shutil
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,9 +20,10 @@ if __package__ in (None, ""):
 
 from benchmarks import environment, plot, procfs, report, wrk
 from benchmarks.report import Sample
+from benchmarks.rounds import interleaved, progress
 from benchmarks.scenarios import SCENARIOS, Scenario, pipelined
 from benchmarks.servers import HERE, BenchmarkError, Server
-from benchmarks.session import Session, add_common_options, names_of
+from benchmarks.session import Session, add_common_options, answers, names_of
 
 SCHEMA = 1
 # After wrk has gone the server still has its connections to close: that belongs to this sample, and takes a moment.
@@ -67,12 +63,13 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
 
 def measure(session: Session, server: Server, scenario: Scenario, number: int, options: argparse.Namespace) -> Sample:
     """One sample, in a process of its own: memory is then the scenario's, and no round inherits another's heap."""
-    with session.launcher.start(server) as running:
+    with session.launcher.start(server, scenario.tls) as running:
+        port = running.port_of(scenario)
         if options.warmup:
-            wrk.run(running.port, scenario, options.connections, options.warmup, session.client_core)
+            wrk.run(port, scenario, options.connections, options.warmup, session.client_core)
             time.sleep(SETTLE_SECONDS)
         before, started = procfs.cpu_time(running.pid), time.monotonic()
-        load = wrk.run(running.port, scenario, options.connections, options.seconds, session.client_core)
+        load = wrk.run(port, scenario, options.connections, options.seconds, session.client_core)
         time.sleep(SETTLE_SECONDS)
         used, took = procfs.cpu_time(running.pid) - before, time.monotonic() - started
         peak, rss = procfs.memory_kib(running.pid)
@@ -96,58 +93,8 @@ def measure(session: Session, server: Server, scenario: Scenario, number: int, o
 
 
 def plan(session: Session, rounds: int) -> list[tuple[int, Scenario, Server]]:
-    """The order of the samples: the servers of one scenario follow each other closely, and each round starts with another,
-    so that a slow minute of the machine meets all of them."""
-    order = []
-    for number in range(rounds):
-        turn = number % len(session.servers)
-        for scenario in session.scenarios:
-            order += [(number, scenario, server) for server in session.servers[turn:] + session.servers[:turn]]
-    return order
-
-
-class Progress:
-    """Says what runs.  It draws between the measurements only: a refresh in the background would take the client's core."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.bar = total, 0, None
-        try:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-        except ImportError:
-            return
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            columns = (TextColumn("{task.description:36}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self.bar = Bar(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
-            self.task = self.bar.add_task("", total=total)
-            self.bar.start()
-
-    def step(self, what: str) -> None:
-        if self.bar:
-            self.bar.update(self.task, description=what, completed=self.done, refresh=True)
-        else:
-            print(f"[{self.done + 1}/{self.total}] {what}", file=sys.stderr, flush=True)
-        self.done += 1
-
-    def close(self) -> None:
-        if self.bar:
-            self.bar.stop()
-
-
-@contextlib.contextmanager
-def progress(total: int) -> Iterator[Progress]:
-    shown = Progress(total)
-    try:
-        yield shown
-    finally:
-        shown.close()
-
-
-def published_command(argv: list[str]) -> str:
-    """The command line without the paths of this machine."""
-    return shlex.join(["python", "-m", "benchmarks", *(os.path.basename(a) if a.startswith(("/", "~")) else a for a in argv)])
+    order = interleaved(rounds, session.scenarios, session.servers)
+    return [(number, scenario, server) for number, scenario, server in order if answers(server, scenario)]
 
 
 def run(options: argparse.Namespace, argv: list[str]) -> dict[str, Any]:
@@ -165,11 +112,11 @@ def run(options: argparse.Namespace, argv: list[str]) -> dict[str, Any]:
                 shown.step(f"round {number + 1}  {scenario.name}  {server.name}")
                 samples.append(measure(session, server, scenario, number, options))
         rank = {server.name: i for i, server in enumerate(session.servers)}
-        places = {scenario.name: i for i, scenario in enumerate(scenarios)}
+        places = {scenario.name: i for i, scenario in enumerate(session.scenarios)}
         samples.sort(key=lambda s: (s.round, places[s.scenario], rank[s.server]))
         return {
             "schema": SCHEMA,
-            "command": published_command(argv),
+            "command": environment.published_command("benchmarks", argv),
             "environment": described,
             "settings": {
                 "rounds": options.rounds,
@@ -181,7 +128,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> dict[str, Any]:
                 "server_core": session.server_core,
                 "client_core": session.client_core,
             },
-            "scenarios": {scenario.name: scenario.title for scenario in scenarios},
+            "scenarios": {scenario.name: scenario.title for scenario in session.scenarios},
             "skipped": session.skipped,
             "notes": session.notes,
             "summary": report.summarize(samples),
@@ -190,15 +137,11 @@ def run(options: argparse.Namespace, argv: list[str]) -> dict[str, Any]:
 
 
 def save(result: dict[str, Any], options: argparse.Namespace) -> Path:
-    path = report.save(result, options.output, "run-" + time.strftime("%Y%m%d-%H%M%S"))
+    path = report.save(result, report.markdown(result), options.output, "run-" + time.strftime("%Y%m%d-%H%M%S"))
     if not plot.draw(result, path.with_suffix(".png")):
         print("no plot: matplotlib is not installed", file=sys.stderr)
     if not options.quick:
-        for suffix in (".json", ".md", ".png"):
-            # Without matplotlib there is no picture, and an older one must not stand beside newer numbers.
-            (options.output / f"latest{suffix}").unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(path.with_suffix(suffix), options.output / f"latest{suffix}")
+        report.publish(path, "latest")
     return path
 
 

@@ -30,6 +30,7 @@ class Scenario:
     body_bytes: int = 0
     depth: int = 1
     """Requests sent in one write; above 1 the scenario is pipelined and stays out of the headline table."""
+    tls: bool = False
 
     def body(self) -> bytes:
         return (b"0123456789abcdef" * (self.body_bytes // 16 + 1))[: self.body_bytes]
@@ -55,6 +56,7 @@ SCENARIOS = {
         Scenario("browser", "Hello, world asked with 12 headers", "/", headers=BROWSER_HEADERS),
         Scenario("post", "10 KB POST echo", "/echo", method="POST", body_bytes=10240),
         Scenario("page", "template page of 20 rows", "/page"),
+        Scenario("https", "Hello, world over TLS", "/", tls=True),
     )
 }
 

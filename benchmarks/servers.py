@@ -13,10 +13,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.scenarios import Scenario
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 20.0
@@ -47,7 +49,9 @@ class Server:
     arguments: tuple[str, ...] = ()
     """What follows the interpreter on its command line; the floor has none."""
     needs: tuple[str, ...] = ()
-    """Modules without which this server is skipped."""
+    """Modules, or names in modules (`module:name`), without which this server is skipped."""
+    identity: str = ""
+    """The packages whose classes do the work, where a process reports that: a loop's, or a stream's and a loop's."""
 
 
 SERVERS = {
@@ -76,11 +80,15 @@ class Running:
     report: dict[str, Any]
     """What it said of itself in its first line."""
 
+    def port_of(self, scenario: Scenario) -> int:
+        port: int = self.report["tls_port"] if scenario.tls else self.port
+        return port
+
 
 class Launcher:
-    """Knows the interpreter, its environment and the floor's program; starts servers from them."""
+    """Knows the interpreter, its environment and the programs that were compiled; starts servers from them."""
 
-    def __init__(self, python: str, access_log: str, server_core: int | None) -> None:
+    def __init__(self, python: str, server_core: int | None, access_log: str = "off") -> None:
         self.python = python
         self.access_log = access_log
         self.server_core = server_core
@@ -91,6 +99,7 @@ class Launcher:
             if name not in DISTORTING_VARIABLES and not name.startswith("TORNADOC")
         }
         self.floor_command: list[str] = []
+        self.certificate: Path | None = None
 
     def unavailable(self, server: Server) -> str:
         """Why this server can't run here, or an empty string."""
@@ -111,9 +120,13 @@ class Launcher:
         return ""
 
     def _import_error(self, module: str) -> str:
-        done = self.run_python(f"import {module}")
+        module, _, name = module.partition(":")
+        done = self.run_python(f"from {module} import {name}" if name else f"import {module}")
         lines = done.stderr.strip().splitlines()
-        return "" if done.returncode == 0 else (lines[-1] if lines else f"exit status {done.returncode}")
+        if done.returncode == 0:
+            return ""
+        # Without the file's path, which is this machine's.
+        return lines[-1].partition(" (/")[0] if lines else f"exit status {done.returncode}"
 
     def run_python(self, code: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -122,28 +135,28 @@ class Launcher:
 
     def compile_floor(self, folder: Path, answers: Mapping[str, bytes]) -> None:
         """Builds the floor; `answers` maps a path to the whole response that it is to send there."""
-        program = folder / "floor"
-        command = ["gcc", "-O2", "-std=gnu11", "-o", str(program), str(HERE / "floor" / "floor.c"), "-lhttp_parser"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            raise BenchmarkError(f"the floor does not compile (libhttp-parser-dev?):\n{done.stderr}")
-        self.floor_command = [str(program)]
+        self.floor_command = [str(compile_program(HERE / "floor" / "floor.c", folder, "-lhttp_parser"))]
         for number, (path, answer) in enumerate(answers.items()):
             canned = folder / f"answer-{number}"
             canned.write_bytes(answer)
             self.floor_command += [path, str(canned)]
 
-    def command(self, server: Server) -> list[str]:
+    def command(self, server: Server, tls: bool) -> list[str]:
         if server.name == "floor":
             return self.floor_command
-        return [self.python, *server.arguments, "--access-log", self.access_log]
+        certificate = ["--certificate", str(self.certificate)] if tls and self.certificate else []
+        return [self.python, *server.arguments, "--access-log", self.access_log, *certificate]
+
+    def start(self, server: Server, tls: bool = True) -> contextlib.AbstractContextManager[Running]:
+        """This server for the length of a `with` block; with TLS too, unless it is told not to, where there is a certificate."""
+        return self.run(server.name, self.command(server, tls))
 
     @contextlib.contextmanager
-    def start(self, server: Server) -> Iterator[Running]:
+    def run(self, name: str, command: Sequence[str]) -> Iterator[Running]:
         """A server process for the length of a `with` block; afterwards it has ended, whatever happened inside."""
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
-                self.command(server),
+                command,
                 cwd=HERE,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -152,15 +165,28 @@ class Launcher:
                 preexec_fn=lambda: prepare_child(self.server_core),
             )
             try:
-                report = read_report(server, process, errors)
+                report = read_report(name, process, errors)
                 running = Running(process.pid, report["port"], report)
                 yield running
                 if process.poll() is not None:
-                    raise BenchmarkError(f"{server.name} ended with status {process.returncode}: {tail(errors)}")
+                    raise BenchmarkError(f"{name} ended with status {process.returncode}: {tail(errors)}")
             finally:
                 end(process)
                 if process.stdout:
                     process.stdout.close()
+
+
+def compile_program(source: Path, folder: Path, *libraries: str) -> Path:
+    """Builds a C program of the benchmarks in `folder` and returns its path."""
+    program = folder / source.stem
+    command = ["gcc", "-O2", "-std=gnu11", "-o", str(program), str(source), *libraries]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        raise BenchmarkError("gcc is missing") from None
+    if done.returncode:
+        raise BenchmarkError(f"{source.name} does not compile{' (libhttp-parser-dev?)' if libraries else ''}:\n{done.stderr}")
+    return program
 
 
 def prepare_child(core: int | None) -> None:
@@ -178,7 +204,7 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def read_report(server: Server, process: subprocess.Popen[bytes], errors: Any) -> dict[str, Any]:
+def read_report(name: str, process: subprocess.Popen[bytes], errors: Any) -> dict[str, Any]:
     assert process.stdout
     deadline = time.monotonic() + START_SECONDS
     line = b""
@@ -187,7 +213,7 @@ def read_report(server: Server, process: subprocess.Popen[bytes], errors: Any) -
         ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
         piece = os.read(process.stdout.fileno(), 4096) if ready else b""
         if not piece:
-            raise BenchmarkError(f"{server.name} did not start: {tail(errors) or 'no port within the time'}")
+            raise BenchmarkError(f"{name} did not start: {tail(errors) or 'no port within the time'}")
         line += piece
     report: dict[str, Any] = json.loads(line.splitlines()[0])
     return report

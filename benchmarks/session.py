@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.client import Answer, ask, differences
@@ -29,6 +31,22 @@ def names_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     return choose
 
 
+def between(least: float, most: float) -> Callable[[str], float]:
+    """An argparse type: a number in a range, an int where the range is one of ints."""
+    kind = type(least)
+
+    def number(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"not a number: {text}") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"from {least:g} to {most:g}")
+        return value
+
+    return number
+
+
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--servers",
@@ -43,21 +61,47 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def choose_cores() -> tuple[int, int, list[str]]:
+    """The servers' core, the clients', and what there is to say about them."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        return cores[0], cores[1], []
+    return cores[0], cores[0], ["one core only: the client and the server share it, and the times mean little"]
+
+
+def find_python(name: str) -> str:
+    python = shutil.which(name)
+    if not python:
+        raise BenchmarkError(f"no such interpreter: {name}")
+    # Absolute, because the servers start in another folder; not resolved, because a venv's interpreter is a link.
+    return os.path.abspath(python)
+
+
+def make_certificate(folder: Path) -> Path:
+    """A key and a certificate for 127.0.0.1, signed by itself, in one PEM file."""
+    pem = folder / "server.pem"
+    command = ["openssl", "req", "-x509", "-noenc", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    try:
+        done = subprocess.run([*command, "-keyout", pem, "-out", pem], capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise BenchmarkError("openssl is missing") from None
+    if done.returncode:
+        raise BenchmarkError(f"openssl made no certificate: {done.stderr.strip()}")
+    return pem
+
+
+def answers(server: Server, scenario: Scenario) -> bool:
+    """Whether this server can be asked this: the floor speaks no TLS."""
+    return not (scenario.tls and server.name == "floor")
+
+
 class Session:
     """One run of a benchmark program.  A context manager: it owns the folder that the floor is built in."""
 
     def __init__(self, options: argparse.Namespace, scenarios: Iterable[Scenario]) -> None:
-        cores = sorted(os.sched_getaffinity(0))
-        self.server_core = cores[0]
-        self.client_core = cores[1] if len(cores) > 1 else cores[0]
-        self.notes: list[str] = []
-        if len(cores) < 2:
-            self.notes.append("one core only: the client and the server share it, and the times mean little")
-        python = shutil.which(options.python)
-        if not python:
-            raise BenchmarkError(f"no such interpreter: {options.python}")
-        # Absolute, because the servers start in another folder; not resolved, because a venv's interpreter is a link.
-        self.launcher = Launcher(os.path.abspath(python), options.access_log, self.server_core)
+        self.server_core, self.client_core, self.notes = choose_cores()
+        self.launcher = Launcher(find_python(options.python), self.server_core, options.access_log)
         self.wanted: list[str] = options.servers
         self.scenarios = list(scenarios)
         self.servers: list[Server] = []
@@ -68,6 +112,7 @@ class Session:
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         try:
             self._choose_servers()
+            self._prepare_tls()
             self._take_reference()
             self._prepare_floor()
             self._check_answers()
@@ -91,13 +136,24 @@ class Session:
         if not self.servers:
             raise BenchmarkError("no server can run: " + "; ".join(f"{name}: {why}" for name, why in self.skipped.items()))
 
+    def _prepare_tls(self) -> None:
+        if not any(scenario.tls for scenario in self.scenarios):
+            return
+        try:
+            self.launcher.certificate = make_certificate(Path(self._folder.name))
+        except BenchmarkError as error:
+            self.skipped |= {scenario.name: str(error) for scenario in self.scenarios if scenario.tls}
+            self.scenarios = [scenario for scenario in self.scenarios if not scenario.tls]
+            if not self.scenarios:
+                raise
+
     def _take_reference(self) -> None:
         reason = self.launcher.unavailable(SERVERS["tornado"])
         if reason:
             raise BenchmarkError(f"Tornado gives the reference answers, and {reason}")
         with self.launcher.start(SERVERS["tornado"]) as running:
             for scenario in self.scenarios:
-                answer = ask(running.port, scenario)
+                answer = ask(running, scenario)
                 if b" 200 " not in answer.status_line:
                     raise BenchmarkError(f"Tornado answers {scenario.name} with {answer.status_line!r}")
                 self.reference[scenario.name] = answer
@@ -107,9 +163,12 @@ class Session:
         floor = SERVERS["floor"]
         if floor not in self.servers:
             return
-        answers = {scenario.path.partition("?")[0]: self.reference[scenario.name].raw for scenario in self.scenarios}
+        asked = filter(partial(answers, floor), self.scenarios)
+        pages = {scenario.path.partition("?")[0]: self.reference[scenario.name].raw for scenario in asked}
         try:
-            self.launcher.compile_floor(Path(self._folder.name), answers)
+            if not pages:
+                raise BenchmarkError("it speaks no TLS")
+            self.launcher.compile_floor(Path(self._folder.name), pages)
         except BenchmarkError as error:
             self.servers.remove(floor)
             self.skipped[floor.name] = str(error)
@@ -118,8 +177,8 @@ class Session:
         """A server that answers something else is still measured, but the result says so."""
         for server in self.servers:
             with self.launcher.start(server) as running:
-                for scenario in self.scenarios:
-                    expected, answer = self.reference[scenario.name], ask(running.port, scenario)
+                for scenario in filter(partial(answers, server), self.scenarios):
+                    expected, answer = self.reference[scenario.name], ask(running, scenario)
                     if server.name != "floor":
                         found = differences(expected, answer)
                     else:  # it may order a header otherwise, and its Date stands still

@@ -70,8 +70,9 @@ def parse_summary(text: str) -> dict[str, int]:
 
 
 def count_calls(running: Running, scenario: Scenario, connection_count: int, requests: int) -> dict[str, int]:
-    request = scenario.raw_request(f"127.0.0.1:{running.port}")
-    connections = [connect(running.port) for _ in range(connection_count)]
+    port = running.port_of(scenario)
+    request = scenario.raw_request(f"127.0.0.1:{port}")
+    connections = [connect(port, scenario.tls) for _ in range(connection_count)]
     try:
         load(connections, request, connection_count * 4)
         with tempfile.NamedTemporaryFile("r") as summary:

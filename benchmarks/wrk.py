@@ -41,7 +41,7 @@ def run(port: int, scenario: Scenario, connections: int, seconds: float, core: i
     """Loads a server for about `seconds`.  wrk looks at its clock every 0.1 s and takes whole seconds only: a run of another
     length is a longer one that is interrupted, which it answers with its usual summary."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds) + 1}s", "-s", str(SCRIPT)]
-    command += [f"http://127.0.0.1:{port}", "--", *scenario.script_arguments()]
+    command += [f"{'https' if scenario.tls else 'http'}://127.0.0.1:{port}", "--", *scenario.script_arguments()]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -96,6 +96,7 @@ packages() {
             ;;
         bench)
             need wrk command -v wrk
+            need openssl command -v openssl
             ;;
         lint)
             need clang-format command -v clang-format

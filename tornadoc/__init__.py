@@ -39,12 +39,19 @@ _alias.install(everything=not active)
 
 if active:
     from tornadoc import _bind
+    from tornadoc.loop import EventLoop, EventLoopPolicy, new_event_loop
 
     _bind.bind()
+else:
+    import asyncio
+
+    EventLoop = asyncio.SelectorEventLoop  # type: ignore[misc, assignment]
+    new_event_loop = asyncio.new_event_loop  # type: ignore[assignment]
 
 
 def install() -> None:
-    """Put the native classes in Tornado's place, for every module that imports them from now on.
+    """Put the native classes in Tornado's place, for every module that imports them from now on, and make tornadoc's event loop
+    the one that asyncio makes (it sets the event loop policy).
 
     Call it before the application's modules are imported: a class that was derived from ``tornado.web.RequestHandler`` before is
     accelerated only as a handler of an ``Application`` made afterwards. A second call does nothing. Where tornadoc is inactive,
@@ -61,7 +68,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Give Tornado its own classes back. Classes that were derived meanwhile keep their bases."""
+    """Give Tornado its own classes back, and asyncio its policy. Classes that were derived meanwhile keep their bases."""
     if active:
         from tornadoc import _overlay
 
@@ -69,6 +76,11 @@ def uninstall() -> None:
 
 
 def __getattr__(name: str) -> object:
+    if name == "EventLoopPolicy":
+        # Where tornadoc is inactive; looked up late because later versions of CPython warn about it.
+        import asyncio
+
+        return asyncio.DefaultEventLoopPolicy
     # tornado.version and tornado.version_info, for programs that only change the name of the package.
     if name in ("version", "version_info"):
         import tornado

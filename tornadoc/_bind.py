@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import ssl
 import types
 from typing import Any
 
@@ -17,7 +18,7 @@ import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _native, _run, http1connection, httpserver, httputil, iostream, routing, web
+from tornadoc import _native, _run, _tls, http1connection, httpserver, httputil, iostream, loop, routing, web
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -66,10 +67,16 @@ def bind() -> None:
         CancelledError=asyncio.CancelledError,
         Logger=logging.Logger,
         sha1=sha1,
+        SSLEOFError=ssl.SSLEOFError,
+        SSLError=ssl.SSLError,
+        SSLWantReadError=ssl.SSLWantReadError,
+        SSLZeroReturnError=ssl.SSLZeroReturnError,
         # functions of this package
+        accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
+        extract_stack=loop.extract_stack,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
@@ -78,6 +85,8 @@ def bind() -> None:
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
         parse_query=_run.parse_query,
+        report_callback=loop.report_callback,
+        report_slow=loop.report_slow,
         report_uncaught=_run.report_uncaught,
         reset_caches=_run.reset_caches,
         route_classes=routing.ROUTE_CLASSES,
@@ -85,6 +94,10 @@ def bind() -> None:
         run_general=_run.run_general,
         split_host=_run.split_host,
         start_task=_run.start_task,
+        tls_adopt=_tls.adopt,
+        tls_context=_tls.context,
+        tls_stream=_tls.make_stream,
+        tls_wrap=_tls.wrap,
     )
     _native.guard(
         "handler",

@@ -1,4 +1,5 @@
-"""The engine of an event loop: one epoll set for all servers of the loop, watched through its own descriptor."""
+"""The engine of an event loop: one epoll set for all servers of the loop. tornadoc's own loop waits in it; any other loop watches
+it through its descriptor."""
 
 from __future__ import annotations
 
@@ -9,22 +10,31 @@ from tornado.ioloop import IOLoop
 
 from tornadoc import _native
 
-# Weak both ways: the IOLoop's table of handlers keeps an engine, and what an engine serves refers to its loop.
+# Weak both ways: the loop's table of readers keeps an engine, and what an engine serves refers to its loop.
 _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_native.Engine]] = weakref.WeakKeyDictionary()
 
 
-def current_engine() -> _native.Engine:
-    """The engine of `IOLoop.current()`, made and registered with it on the first call.
+def engine_of(loop: asyncio.AbstractEventLoop) -> _native.Engine:
+    """The engine of a loop: its own, if the loop is tornadoc's, or else one that is made and registered on the first call.
 
-    Any asyncio loop with ``add_reader`` serves below it: the standard library's, uvloop's, one that already runs. The IOLoop
-    calls the engine's ``close`` if it is closed with ``all_fds=True``.
+    Any asyncio loop with ``add_reader`` serves below it: the standard library's, uvloop's, one that already runs. If the loop has
+    an IOLoop, that calls the engine's ``close`` when it is closed with ``all_fds=True``.
     """
-    io_loop = IOLoop.current()
-    loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]
+    if isinstance(loop, _native.EventLoop):
+        return loop._engine
     known = _engines.get(loop)
     engine = known() if known is not None else None
     if engine is None:
         engine = _native.Engine()
-        io_loop.add_handler(engine, engine.run, io_loop.READ)
+        io_loop = IOLoop._ioloop_for_asyncio.get(loop)  # type: ignore[attr-defined]
+        if io_loop is not None:
+            io_loop.add_handler(engine, engine.run, io_loop.READ)
+        else:
+            loop.add_reader(engine, engine.run)
         _engines[loop] = weakref.ref(engine)
     return engine
+
+
+def current_engine() -> _native.Engine:
+    """The engine of `IOLoop.current()`."""
+    return engine_of(IOLoop.current().asyncio_loop)  # type: ignore[attr-defined]

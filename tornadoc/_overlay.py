@@ -5,18 +5,23 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 import tornado
 import tornado.httpserver
 import tornado.httputil
+import tornado.netutil
+import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import httpserver, httputil, routing, web, websocket
+from tornadoc import httpserver, httputil, loop, netutil, routing, tcpserver, web, websocket
 
-#: Tornado's classes and what takes their place.
-_REPLACEMENTS: dict[type, type] = {
+#: Tornado's classes and functions, and what takes their place.
+_REPLACEMENTS: dict[Any, Any] = {
+    tornado.netutil.add_accept_handler: netutil.add_accept_handler,
+    tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
     tornado.web.Application: web.Application,
@@ -43,10 +48,10 @@ def _tornado_modules() -> Iterator[ModuleType]:
             yield module
 
 
-def _rebind(mapping: dict[type, type]) -> None:
+def _rebind(mapping: dict[Any, Any]) -> None:
     for module in _tornado_modules():
         for name, value in list(vars(module).items()):
-            if isinstance(value, type) and value in mapping:
+            if isinstance(value, (type, FunctionType)) and value in mapping:
                 setattr(module, name, mapping[value])
 
 
@@ -54,7 +59,9 @@ def install() -> None:
     for name in _BINDING:
         importlib.import_module(name)
     _rebind(_REPLACEMENTS)
+    loop.install_policy()
 
 
 def uninstall() -> None:
     _rebind({new: old for old, new in _REPLACEMENTS.items()})
+    loop.uninstall_policy()

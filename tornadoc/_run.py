@@ -133,21 +133,28 @@ def make_ui(handler: RequestHandler) -> ObjectDict:
     return ui
 
 
-def make_context(address: Any, family: int, server: Any) -> _HTTPRequestContext:
-    """The context of a connection. family 0 stands for a unix socket."""
+def make_context(address: Any, family: int, server: Any, protocol: str) -> _HTTPRequestContext:
+    """The context of a connection. family 0 stands for a unix socket; protocol is what the server's own overrides."""
     peer = types.SimpleNamespace(socket=types.SimpleNamespace(family=family or socket.AF_UNIX))
     return _HTTPRequestContext(
         peer,  # type: ignore[arg-type]
         address,
-        getattr(server, "protocol", None),
+        getattr(server, "protocol", None) or protocol,
         getattr(server, "trusted_downstream", None),
     )
 
 
+def accepted_socket(listening: socket.socket, fd: int) -> socket.socket:
+    """What ``listening.accept()`` gives for a descriptor; the socket then owns that."""
+    return socket.socket(listening.family, listening.type, listening.proto, fileno=fd)
+
+
 def hand_over(server: Any, fd: int, address: Any) -> None:
-    """An accepted socket for a server whose connections are Tornado's own (TLS, overridden methods)."""
+    """An accepted socket for a server whose connections are Tornado's own (overridden methods)."""
+    connection = socket.socket(fileno=fd)
+    connection.setblocking(True)  # as accept() leaves it
     handle: Callable[[socket.socket, Any], object] = server._handle_connection
-    handle(socket.socket(fileno=fd), address)
+    handle(connection, address)
 
 
 def reset_caches(application: Any) -> None:

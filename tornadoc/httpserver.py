@@ -13,6 +13,7 @@ from tornado.httpserver import *  # noqa: F403
 from tornadoc import _native
 from tornadoc._engine import current_engine
 from tornadoc.httputil import HTTPServerRequest
+from tornadoc.tcpserver import TCPServer
 
 if not typing.TYPE_CHECKING:
 
@@ -20,10 +21,11 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-class HTTPServer(_native.HTTPServer, _tornado.HTTPServer):  # type: ignore[no-redef]
-    """Tornado's `HTTPServer`, whose plain-text connections are accepted and served natively.
+class HTTPServer(_native.HTTPServer, _tornado.HTTPServer, TCPServer):  # type: ignore[no-redef]
+    """Tornado's `HTTPServer`, whose connections, plain ones and TLS, are accepted and served natively.
 
-    TLS, and subclasses or objects that override ``handle_stream`` or ``_handle_connection``, are served by Tornado's own code.
+    Subclasses or objects that override ``handle_stream`` or ``_handle_connection``, and TLS contexts with a
+    ``wrap_socket`` of their own, are served by Tornado's own code.
     """
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:

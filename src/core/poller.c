@@ -70,7 +70,8 @@ enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, 
     uint32_t index = poller->free_slot;
     struct td_poll_slot *entry = &poller->slots[index];
     struct epoll_event event = {.events = events, .data.u64 = event_key(poller, index)};
-    if (epoll_ctl(poller->epfd, EPOLL_CTL_ADD, fd, &event) < 0) {
+    if (epoll_ctl(poller->epfd, EPOLL_CTL_ADD, fd, &event) < 0 &&
+        (errno != EEXIST || epoll_ctl(poller->epfd, EPOLL_CTL_MOD, fd, &event) < 0)) {
         return TD_SYS;
     }
     poller->free_slot = entry->next_free;
@@ -83,7 +84,11 @@ enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, 
 enum td_status td_poller_modify(struct td_poller *poller, int fd, uint32_t events, uint32_t slot)
 {
     struct epoll_event event = {.events = events, .data.u64 = event_key(poller, slot)};
-    return epoll_ctl(poller->epfd, EPOLL_CTL_MOD, fd, &event) < 0 ? TD_SYS : TD_OK;
+    if (epoll_ctl(poller->epfd, EPOLL_CTL_MOD, fd, &event) < 0 &&
+        (errno != ENOENT || epoll_ctl(poller->epfd, EPOLL_CTL_ADD, fd, &event) < 0)) {
+        return TD_SYS;
+    }
+    return TD_OK;
 }
 
 void td_poller_remove(struct td_poller *poller, int fd, uint32_t slot)
@@ -93,18 +98,24 @@ void td_poller_remove(struct td_poller *poller, int fd, uint32_t slot)
     free_slot(poller, slot);
 }
 
-int td_poller_fetch(struct td_poller *poller)
+int td_poller_wait(struct td_poller *poller, int timeout)
 {
     if (poller->batch_next < poller->batch_len) {
         return poller->batch_len - poller->batch_next;
     }
     poller->batch_next = 0;
     poller->batch_len = 0;
-    int count = epoll_wait(poller->epfd, poller->batch, TD_POLL_BATCH, 0);
+    int count = epoll_wait(poller->epfd, poller->batch, TD_POLL_BATCH, timeout);
     if (count > 0) {
         poller->batch_len = count;
     }
-    return poller->batch_len;
+    return count;
+}
+
+int td_poller_fetch(struct td_poller *poller)
+{
+    int count = td_poller_wait(poller, 0);
+    return count < 0 ? 0 : count;
 }
 
 int td_poller_dispatch(struct td_poller *poller)

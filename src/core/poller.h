@@ -1,6 +1,6 @@
 /* An epoll set whose events name a slot and a generation, so that an event of a closed descriptor never reaches its successor.
  *
- * Descriptors are registered once, edge-triggered, for input and output together: a busy connection costs no epoll_ctl. */
+ * Connections are registered once, edge-triggered, for input and output together: a busy one costs no epoll_ctl. */
 #ifndef TD_POLLER_H
 #define TD_POLLER_H
 
@@ -36,16 +36,20 @@ struct td_poller {
 TD_MUST_CHECK enum td_status td_poller_init(struct td_poller *poller);
 void td_poller_destroy(struct td_poller *poller);
 
-/* Registers fd; *slot is the handle for removal. TD_NOMEM or TD_SYS. */
+/* Registers fd; *slot is the handle for removal. A registration that the kernel still has, of a descriptor that was duplicated
+ * and closed, is taken over. TD_NOMEM or TD_SYS. */
 TD_MUST_CHECK enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner,
                                            uint32_t *slot);
-/* Changes the events of a registered fd. TD_SYS. */
+/* Changes the events of a registered fd; registers it anew if it was closed and opened again meanwhile. TD_SYS. */
 TD_MUST_CHECK enum td_status td_poller_modify(struct td_poller *poller, int fd, uint32_t events, uint32_t slot);
 /* Forgets fd (still open) and drops its events that are waiting in the batch. */
 void td_poller_remove(struct td_poller *poller, int fd, uint32_t slot);
 
 /* Takes a batch from the kernel without waiting, unless one is still being dispatched. The number of events to dispatch. */
 int td_poller_fetch(struct td_poller *poller);
+/* The same, but waits up to `timeout` milliseconds (-1: for ever) when nothing is ready. The batch belongs to this call until it
+ * returns; descriptors may be added and removed meanwhile by other threads. -1 with errno, EINTR after a signal. */
+TD_MUST_CHECK int td_poller_wait(struct td_poller *poller, int timeout);
 /* Dispatches the batch. 0, or -1 when a callback returned -1: call again to go on with the rest. */
 int td_poller_dispatch(struct td_poller *poller);
 

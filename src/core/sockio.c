@@ -75,12 +75,13 @@ static bool is_passing(int error)
     }
 }
 
-enum td_status td_sock_accept(int listener, int *fd, struct sockaddr_storage *peer, socklen_t *peer_len)
+enum td_status td_sock_accept(int listener, bool nonblocking, int *fd, struct sockaddr_storage *peer, socklen_t *peer_len)
 {
+    const int flags = SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0);
     /* Bounded: a network that fails every connection must not keep the caller from its other work. */
     for (int passed = 0; passed < ACCEPT_PASSED_MAX; passed++) {
         *peer_len = sizeof(*peer);
-        int accepted = accept4(listener, (struct sockaddr *)peer, peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int accepted = accept4(listener, (struct sockaddr *)peer, peer_len, flags);
         if (accepted >= 0) {
             *fd = accepted;
             return TD_OK;

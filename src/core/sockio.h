@@ -13,9 +13,10 @@
 TD_MUST_CHECK enum td_status td_sock_recv(int fd, char *data, size_t len, size_t *count);
 /* Sends as much of out as the kernel takes. TD_OK: all of it; TD_AGAIN: the kernel is full; TD_SYS with errno. */
 TD_MUST_CHECK enum td_status td_sock_send(int fd, struct td_outbuf *out);
-/* Accepts one connection, non-blocking and close-on-exec. TD_OK, TD_AGAIN (none is waiting), TD_SYS with errno. Connections that
- * were gone before they could be accepted are passed over; after many of them in a row, TD_AGAIN gives other work its turn. */
-TD_MUST_CHECK enum td_status td_sock_accept(int listener, int *fd, struct sockaddr_storage *peer, socklen_t *peer_len);
+/* Accepts one connection, close-on-exec. TD_OK, TD_AGAIN (none is waiting), TD_SYS with errno. Connections that were gone before
+ * they could be accepted are passed over; after many of them in a row, TD_AGAIN gives other work its turn. */
+TD_MUST_CHECK enum td_status td_sock_accept(int listener, bool nonblocking, int *fd, struct sockaddr_storage *peer,
+                                            socklen_t *peer_len);
 /* Did the peer (or the network) end the connection? IOStream._is_connreset. */
 bool td_errno_is_connreset(int error);
 

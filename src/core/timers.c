@@ -104,6 +104,16 @@ uint64_t td_timers_next(const struct td_timers *timers)
     return timers->count ? timers->heap[0]->deadline : TD_NEVER;
 }
 
+struct td_timer *td_timers_take_due(struct td_timers *timers, uint64_t now)
+{
+    struct td_timer *timer = timers->count ? timers->heap[0] : NULL;
+    if (timer == NULL || timer->deadline > now) {
+        return NULL;
+    }
+    td_timers_remove(timers, timer);
+    return timer;
+}
+
 int td_timers_run(struct td_timers *timers, uint64_t now)
 {
     /* A timer set by a callback has a later sequence: it waits for the next run even when it is due already. */

@@ -33,6 +33,8 @@ TD_MUST_CHECK enum td_status td_timers_set(struct td_timers *timers, struct td_t
 void td_timers_remove(struct td_timers *timers, struct td_timer *timer);
 /* The earliest deadline, or TD_NEVER. */
 uint64_t td_timers_next(const struct td_timers *timers);
+/* Takes out the earliest timer if it is due at `now`; NULL when none is. For owners that do not use td_timers_run. */
+struct td_timer *td_timers_take_due(struct td_timers *timers, uint64_t now);
 /* Runs what is due at `now` and was set before this call. Callbacks may set and remove any timer. 0, or -1 from a callback. */
 int td_timers_run(struct td_timers *timers, uint64_t now);
 

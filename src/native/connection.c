@@ -9,6 +9,7 @@
 #include "exchange.h"
 #include "handler.h"
 #include "request.h"
+#include "tls.h"
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -89,6 +90,9 @@ static void close_descriptor(ServerConnectionObject *self)
         }
         Py_XDECREF(result);
     }
+    if (self->tls != NULL) {
+        tls_clear(self->tls);
+    }
     close(self->fd);
     self->fd = -1;
 }
@@ -97,9 +101,13 @@ static void close_descriptor(ServerConnectionObject *self)
 static void close_socket(ServerConnectionObject *self)
 {
     self->waiting_answer = self->phase == CONN_ANSWER;
-    if (self->out.size > 0 && td_sock_send(self->fd, &self->out) == TD_SYS) {
+    if (self->out.size > 0) {
         /* The answers that were gathered go out as far as they can. Nobody is left to tell that they can't. */
-        errno = 0;
+        enum td_status ignored = self->tls == NULL ? td_sock_send(self->fd, &self->out) : conn_tls_send(self, true);
+        (void)ignored;
+        if (self->phase == CONN_CLOSED) {
+            return;
+        }
     }
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
@@ -199,6 +207,12 @@ void conn_close_gracefully(ServerConnectionObject *self)
         }
         return;
     }
+    if (self->tls != NULL) {
+        tls_say_goodbye(self->tls, self->fd);
+        if (self->phase == CONN_CLOSED) {
+            return;
+        }
+    }
     /* Without input waiting, closing sends a FIN behind the answer. With some, it would send a reset that can overtake it. */
     if (self->in.len == 0 && !self->readable && self->read_finished) {
         conn_close_soon(self);
@@ -216,6 +230,17 @@ void conn_close_gracefully(ServerConnectionObject *self)
     engine_schedule(self->engine, &self->source);
 }
 
+/* With an exception pending: the connection keeps its descriptor, or closes when that can't be watched again. */
+static void go_on_after_detach(ServerConnectionObject *self)
+{
+    PyObject *exception = errors_take();
+    if (engine_watch(self->engine, &self->source, self->fd, CONN_EVENTS) < 0) {
+        PyErr_Clear();
+        conn_close_soon(self);
+    }
+    errors_give(exception);
+}
+
 PyObject *conn_detach(ServerConnectionObject *self)
 {
     struct native_state *state = self->state;
@@ -230,20 +255,28 @@ PyObject *conn_detach(ServerConnectionObject *self)
     }
     PyObject *unread = PyBytes_FromStringAndSize(self->in.len ? td_inbuf_data(&self->in) : NULL, (Py_ssize_t)self->in.len);
     PyObject *unsent = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)self->out.size);
+    PyObject *tls = conn_tls_parts(self);
     PyObject *result = NULL;
-    if (unread != NULL && unsent != NULL) {
+    if (unread != NULL && unsent != NULL && tls != NULL) {
         char *p = PyBytes_AS_STRING(unsent);
         for (const struct td_outseg *segment = self->out.first; segment != NULL; segment = segment->next) {
             memcpy(p, segment->data, segment->len);
             p += segment->len;
         }
-        result = PyObject_CallFunction(BOUND(state, adopt), "iOOOKK", self->fd, self->stream ? self->stream : Py_None, unread,
-                                       unsent, (unsigned long long)self->server->max_buffer_size,
-                                       (unsigned long long)self->server->chunk_size);
+        /* The stream may be watched in the same epoll set, which takes a descriptor once. */
+        engine_unwatch(self->engine, &self->source);
+        PyObject *adopt = self->tls == NULL ? BOUND(state, adopt) : BOUND(state, tls_adopt);
+        result = PyObject_CallFunction(
+            adopt, self->tls == NULL ? "iOOOKK" : "iOOOKKO", self->fd, self->stream ? self->stream : Py_None, unread, unsent,
+            (unsigned long long)self->server->max_buffer_size, (unsigned long long)self->server->chunk_size, tls);
     }
     Py_XDECREF(unread);
     Py_XDECREF(unsent);
+    Py_XDECREF(tls);
     if (result == NULL) {
+        if (self->phase != CONN_CLOSED && self->source.fd < 0) {
+            go_on_after_detach(self);
+        }
         return NULL;
     }
     if (self->phase == CONN_CLOSED) {
@@ -254,7 +287,6 @@ PyObject *conn_detach(ServerConnectionObject *self)
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
-    engine_unwatch(self->engine, &self->source);
     if (self->stream != NULL) {
         /* The stand-in has a descriptor of its own. */
         close(self->fd);
@@ -263,6 +295,9 @@ PyObject *conn_detach(ServerConnectionObject *self)
     Py_CLEAR(self->stream);
     td_inbuf_clear(&self->in);
     td_outbuf_clear(&self->out);
+    if (self->tls != NULL) {
+        tls_clear(self->tls);
+    }
     conn_wake_waiters(self);
     self->in_delegate = false;
     self->waiting_answer = false;
@@ -303,8 +338,8 @@ PyObject *conn_context(ServerConnectionObject *self)
         PyObject *address = conn_address(self);
         PyObject *server = self->server ? (PyObject *)self->server : Py_None;
         if (address != NULL) {
-            self->context =
-                PyObject_CallFunction(BOUND(self->state, make_context), "OiO", address, (int)self->peer.any.sa_family, server);
+            self->context = PyObject_CallFunction(BOUND(self->state, make_context), "OiOs", address,
+                                                  (int)self->peer.any.sa_family, server, self->tls ? "https" : "http");
         }
     }
     return self->context;
@@ -313,7 +348,8 @@ PyObject *conn_context(ServerConnectionObject *self)
 PyObject *conn_stream(ServerConnectionObject *self)
 {
     if (self->stream == NULL) {
-        self->stream = PyObject_CallFunction(BOUND(self->state, make_stream), "Oi", (PyObject *)self, self->fd);
+        PyObject *make = self->tls == NULL ? BOUND(self->state, make_stream) : BOUND(self->state, tls_stream);
+        self->stream = PyObject_CallFunction(make, "Oi", (PyObject *)self, self->fd);
     }
     return self->stream;
 }
@@ -355,7 +391,10 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
     }
     self->fd = fd;
     self->phase = CONN_HEAD;
-    int status = PySet_Add(server->connections, (PyObject *)self);
+    int status = server->tls_context ? conn_tls_start(self, server->tls_context) : 0;
+    if (status == 0) {
+        status = PySet_Add(server->connections, (PyObject *)self);
+    }
     if (status == 0) {
         status = conn_start(self);
     }
@@ -386,6 +425,12 @@ static int server_connection_traverse(ServerConnectionObject *self, visitproc vi
     Py_VISIT(self->run_context);
     Py_VISIT(self->exchange);
     Py_VISIT(self->close_callback);
+    if (self->tls != NULL) {
+        int status = tls_traverse(self->tls, visit, arg);
+        if (status != 0) {
+            return status;
+        }
+    }
     for (struct conn_waiter *waiter = self->waiters; waiter != NULL; waiter = waiter->next) {
         Py_VISIT(waiter->future);
     }
@@ -413,6 +458,9 @@ static int server_connection_clear(ServerConnectionObject *self)
     self->waiters_end = &self->waiters;
     td_inbuf_clear(&self->in);
     td_outbuf_clear(&self->out);
+    if (self->tls != NULL) {
+        tls_clear(self->tls);
+    }
     conn_clear_exchange(self);
     Py_CLEAR(self->server);
     Py_CLEAR(self->address);
@@ -431,6 +479,9 @@ static void server_connection_dealloc(ServerConnectionObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     (void)server_connection_clear(self);
+    if (self->tls != NULL) {
+        tls_free(self->tls);
+    }
     Py_CLEAR(self->engine);
     type->tp_free(self);
     Py_DECREF(type);
@@ -491,6 +542,11 @@ static PyObject *method_write(ServerConnectionObject *self, PyObject *data)
     return conn_write_future(self);
 }
 
+static PyObject *method_tls(ServerConnectionObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return conn_tls_parts(self);
+}
+
 static PyObject *method_pending(ServerConnectionObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromSize_t(self->out.size);
@@ -509,6 +565,9 @@ static PyMethodDef server_connection_methods[] = {
     {"_closed", (PyCFunction)method_closed, METH_NOARGS, "_closed($self)\n--\n\nIs the socket closed or detached?"},
     {"_write", (PyCFunction)method_write, METH_O,
      "_write($self, data, /)\n--\n\nSend raw bytes; a Future for when the kernel has them."},
+    {"_tls", (PyCFunction)method_tls, METH_NOARGS,
+     "_tls($self)\n--\n\nThe ssl module's objects, the records that are not sent, how many unsent bytes"
+     " they stand for, and whether the handshake is done; None: no TLS."},
     {"_pending", (PyCFunction)method_pending, METH_NOARGS, "_pending($self)\n--\n\nHow many bytes wait to be sent."},
     {NULL, NULL, 0, NULL},
 };

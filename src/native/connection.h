@@ -5,6 +5,7 @@
  * connection_request.c  from a head to the handler class or the delegate that takes the request
  * connection_delegate.c the general path: driving an HTTPMessageDelegate
  * connection_write.c    output: the answer's framing, sending, the futures that wait for it
+ * connection_tls.c      the same over TLS, and what is logged when that fails
  * exchange.c            HTTP1Connection: what Python sees of one request and its answer
  * exchange_head.c       the head of an answer from any headers object */
 #ifndef NATIVE_CONNECTION_H
@@ -40,6 +41,7 @@ struct application_object;
 struct exchange_object;
 struct request_object;
 struct handler_object;
+struct tls;
 
 /* A future that waits until a byte of the output is sent. */
 struct conn_waiter {
@@ -57,6 +59,7 @@ typedef struct server_connection {
     PyObject *remote_ip;  /* owned str, NULL until asked for */
     PyObject *context;    /* owned _HTTPRequestContext, NULL until asked for */
     PyObject *stream;     /* owned stand-in for the IOStream, NULL until asked for */
+    struct tls *tls;      /* owned; NULL: plain */
     int fd;               /* -1 once closed or detached */
     struct engine_source source;
     union {
@@ -173,6 +176,19 @@ void conn_tell_delegate(ServerConnectionObject *self);
 void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate);
 /* The current exchange is over: gets ready for the next. */
 void conn_next_exchange(ServerConnectionObject *self);
+
+/* -- connection_tls.c -- */
+
+/* TLS for a new connection. 0, or -1 with an exception. */
+int conn_tls_start(ServerConnectionObject *self, PyObject *context);
+/* As td_sock_recv into the engine's scratch, and TD_EOF after a failure that is logged. */
+TD_MUST_CHECK enum td_status conn_tls_receive(ServerConnectionObject *self, size_t *count);
+/* As td_sock_send of self->out, and TD_EOF after a failure that is logged unless quiet. */
+TD_MUST_CHECK enum td_status conn_tls_send(ServerConnectionObject *self, bool quiet);
+/* An event has come: input may be there, or room for records. */
+void conn_tls_event(ServerConnectionObject *self, uint32_t events);
+/* What adopt() needs to go on: a tuple, or None for a plain connection. New reference or NULL. */
+PyObject *conn_tls_parts(ServerConnectionObject *self);
 
 /* -- connection_write.c -- */
 

@@ -31,7 +31,7 @@ enum step {
 /* -- input -- */
 
 /* Receives once. TD_OK: scratch[0..*count); the edge is spent when the kernel gave less than was asked. */
-static enum td_status receive(ServerConnectionObject *self, size_t *count)
+static enum td_status receive_plain(ServerConnectionObject *self, size_t *count)
 {
     enum td_status status = td_sock_recv(self->fd, self->engine->scratch, ENGINE_SCRATCH, count);
     if (status == TD_OK) {
@@ -41,6 +41,11 @@ static enum td_status receive(ServerConnectionObject *self, size_t *count)
         self->readable = false;
     }
     return status;
+}
+
+static inline enum td_status receive(ServerConnectionObject *self, size_t *count)
+{
+    return self->tls == NULL ? receive_plain(self, count) : conn_tls_receive(self, count);
 }
 
 bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch)
@@ -361,7 +366,7 @@ static enum step linger(ServerConnectionObject *self)
     }
     while (self->readable) {
         size_t count = 0;
-        enum td_status status = receive(self, &count);
+        enum td_status status = receive_plain(self, &count); /* TLS is over: nobody looks at the records */
         if (status == TD_AGAIN) {
             break;
         }
@@ -453,6 +458,9 @@ static int on_event(PyObject *owner, uint32_t events)
         self->peer_ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     }
     Py_INCREF(self);
+    if (self->tls != NULL) {
+        conn_tls_event(self, events);
+    }
     if ((events & EPOLLOUT) && self->out.size > 0) {
         conn_flush(self);
     }

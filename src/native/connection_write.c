@@ -99,23 +99,24 @@ void conn_flush(ServerConnectionObject *self)
     if (self->phase == CONN_CLOSED || self->out.size == 0) {
         return;
     }
-    enum td_status status = td_sock_send(self->fd, &self->out);
-    if (status == TD_SYS) {
+    Py_INCREF(self);
+    enum td_status status = self->tls == NULL ? td_sock_send(self->fd, &self->out) : conn_tls_send(self, false);
+    if (status == TD_SYS || status == TD_EOF) {
         int error = errno;
-        if (!td_errno_is_connreset(error)) {
+        if (status == TD_SYS && !td_errno_is_connreset(error)) {
             log_write_error(self, error);
         }
         conn_close_soon(self);
+        Py_DECREF(self);
         return;
     }
     if (self->waiters != NULL) {
-        Py_INCREF(self);
         conn_wake_waiters(self);
-        Py_DECREF(self);
     }
     if (self->phase == CONN_LINGER && self->out.size == 0 && self->linger_bytes == 0) {
         conn_close_gracefully(self);
     }
+    Py_DECREF(self);
 }
 
 void conn_start_answer(ServerConnectionObject *self, int code, int64_t length)

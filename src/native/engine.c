@@ -18,7 +18,7 @@
 static void arm_timer(EngineObject *engine)
 {
     uint64_t next = td_timers_next(&engine->timers);
-    if (next == engine->armed) {
+    if (next == engine->armed || engine->driven) {
         return;
     }
     struct itimerspec when = {0};
@@ -114,6 +114,9 @@ uint64_t engine_now(EngineObject *engine)
 
 static void wake(EngineObject *engine)
 {
+    if (engine->driven) {
+        return;
+    }
     /* The counter can't be full: it is drained whenever it is seen. */
     uint64_t one = 1;
     ssize_t ignored = write(engine->wake_fd, &one, sizeof(one));
@@ -155,13 +158,8 @@ static struct engine_source *take_first(struct engine_source **queue)
     return source;
 }
 
-static int on_wake(void *owner, uint32_t events)
+static int run_queue(EngineObject *engine)
 {
-    EngineObject *engine = owner;
-    (void)events;
-    uint64_t count;
-    ssize_t ignored = read(engine->wake_fd, &count, sizeof(count));
-    (void)ignored;
     struct engine_source *queue = take_queue(engine);
     struct engine_source *source;
     int status = 0;
@@ -178,6 +176,16 @@ static int on_wake(void *owner, uint32_t events)
     return status;
 }
 
+static int on_wake(void *owner, uint32_t events)
+{
+    EngineObject *engine = owner;
+    (void)events;
+    uint64_t count;
+    ssize_t ignored = read(engine->wake_fd, &count, sizeof(count));
+    (void)ignored;
+    return run_queue(engine);
+}
+
 static int on_timer(void *owner, uint32_t events)
 {
     EngineObject *engine = owner;
@@ -189,6 +197,48 @@ static int on_timer(void *owner, uint32_t events)
     int status = td_timers_run(&engine->timers, td_clock_monotonic());
     arm_timer(engine);
     return status;
+}
+
+/* What could not be raised where it happened leaves the loop instead. */
+static int give_exit_exception(EngineObject *engine)
+{
+    if (engine->state->exit_exception == NULL) {
+        return 0;
+    }
+    errors_give(engine->state->exit_exception);
+    engine->state->exit_exception = NULL;
+    return -1;
+}
+
+bool engine_is_ready(const EngineObject *engine)
+{
+    return engine->ready != NULL || engine->poller.batch_next < engine->poller.batch_len;
+}
+
+uint64_t engine_deadline(const EngineObject *engine)
+{
+    return td_timers_next(&engine->timers);
+}
+
+int engine_turn(EngineObject *engine)
+{
+    engine->runs++;
+    if (!engine_is_ready(engine) && engine->timers.count == 0) {
+        return give_exit_exception(engine);
+    }
+    int status = 0;
+    engine->now = td_clock_monotonic();
+    if (engine->poller.batch_next < engine->poller.batch_len) {
+        status = td_poller_dispatch(&engine->poller);
+    }
+    if (status == 0 && td_timers_next(&engine->timers) <= engine->now) {
+        status = td_timers_run(&engine->timers, engine->now);
+    }
+    if (status == 0 && engine->ready != NULL) {
+        status = run_queue(engine);
+    }
+    engine->now = 0;
+    return status < 0 ? status : give_exit_exception(engine);
 }
 
 PyDoc_STRVAR(engine_run_doc,
@@ -208,10 +258,8 @@ static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args)
         self->now = td_clock_monotonic();
         int status = td_poller_dispatch(&self->poller);
         self->now = 0;
-        if (status == 0 && self->state->exit_exception != NULL) {
-            errors_give(self->state->exit_exception);
-            self->state->exit_exception = NULL;
-            status = -1;
+        if (status == 0) {
+            status = give_exit_exception(self);
         }
         if (status < 0) {
             /* The rest of the batch has had its edges: make sure that the loop comes back for it. */
@@ -231,12 +279,22 @@ static PyObject *engine_fileno(EngineObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(self->closed ? -1 : self->poller.epfd);
 }
 
+void engine_release(EngineObject *self)
+{
+    self->closed = true;
+    td_poller_destroy(&self->poller);
+    td_timers_destroy(&self->timers);
+}
+
 static void close_descriptors(EngineObject *self)
 {
     if (self->closed) {
         return;
     }
     self->closed = true;
+    if (self->driven) {
+        return;
+    }
     close(self->timer_fd);
     close(self->wake_fd);
     /* Callbacks that are on the stack may still arm and wake: not somebody else's descriptor. */
@@ -301,28 +359,25 @@ static int setup(EngineObject *self)
     return 0;
 }
 
-static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static EngineObject *make(struct native_state *state, bool driven)
 {
-    static char *keywords[] = {NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Engine", keywords)) {
-        return NULL;
-    }
-    struct native_state *state = native_state_of(type);
-    if (state == NULL) {
-        return NULL;
-    }
+    PyTypeObject *type = state->engine_type;
     EngineObject *self = (EngineObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
     self->state = state;
+    self->driven = driven;
+    self->timer_fd = self->wake_fd = -1;
+    self->poller.epfd = -1;
     self->closed = true;
     self->armed = TD_NEVER;
     self->ready_end = &self->ready;
     self->scratch = td_malloc(ENGINE_SCRATCH);
     if (self->scratch == NULL) {
         Py_DECREF(self);
-        return PyErr_NoMemory();
+        PyErr_NoMemory();
+        return NULL;
     }
     if (td_poller_init(&self->poller) != TD_OK) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -330,12 +385,27 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     }
     self->closed = false;
-    if (setup(self) < 0) {
+    if (!driven && setup(self) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         Py_DECREF(self);
         return NULL;
     }
-    return (PyObject *)self;
+    return self;
+}
+
+EngineObject *engine_make_driven(struct native_state *state)
+{
+    return make(state, true);
+}
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Engine", keywords)) {
+        return NULL;
+    }
+    struct native_state *state = native_state_of(type);
+    return state ? (PyObject *)make(state, false) : NULL;
 }
 
 /* What is watched breaks its cycles when its own clear is called; what waits for a turn can't. */
@@ -372,6 +442,7 @@ static void engine_dealloc(EngineObject *self)
     }
     /* Connections hold the engine, so none is registered or scheduled any more. */
     close_descriptors(self);
+    engine_release(self);
     td_free(self->scratch);
     type->tp_free(self);
     Py_DECREF(type);

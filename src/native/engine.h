@@ -1,4 +1,5 @@
-/* The engine: one epoll set with its timers, driven by any asyncio loop through the set's own descriptor. */
+/* The engine: one epoll set with its timers. tornadoc's event loop waits in it and drives it; any other asyncio loop watches the
+ * set's own descriptor and calls run(). */
 #ifndef NATIVE_ENGINE_H
 #define NATIVE_ENGINE_H
 
@@ -35,7 +36,7 @@ typedef struct engine_object {
     struct native_state *state;
     struct td_poller poller;
     struct td_timers timers;
-    int timer_fd;
+    int timer_fd; /* both -1 in a driven engine: its loop looks at the queue and the timers before it waits */
     int wake_fd;
     uint32_t timer_slot;
     uint32_t wake_slot;
@@ -46,9 +47,22 @@ typedef struct engine_object {
     struct engine_source *ready; /* to go on with, linked by next_ready */
     struct engine_source **ready_end;
     struct td_date_cache date;
+    bool driven; /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
     bool closed;
     PyObject *weakrefs;
 } EngineObject;
+
+/* An engine that an event loop of ours drives. New reference. */
+EngineObject *engine_make_driven(struct native_state *state);
+/* For the driving loop. Is there something to do without waiting for a descriptor? */
+bool engine_is_ready(const EngineObject *engine);
+/* The earliest deadline of the engine's timers. */
+uint64_t engine_deadline(const EngineObject *engine);
+/* Dispatches the batch that was fetched, runs what is due and what was scheduled. 0, or -1 with an exception that must leave the
+ * loop; the rest of the batch waits for the next call. */
+int engine_turn(EngineObject *engine);
+/* Gives the epoll set up, after close(). */
+void engine_release(EngineObject *engine);
 
 void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
 /* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */

@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include "guard.h"
+#include "handle.h"
 
 #include "core/http_parse.h"
 
@@ -187,6 +188,7 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
 static int native_clear(PyObject *module)
 {
     struct native_state *state = PyModule_GetState(module);
+    handle_teardown(state); /* freed handles need their type to be freed */
 #define X(name) Py_CLEAR(state->name##_type);
     NATIVE_TYPES(X)
 #undef X
@@ -212,7 +214,9 @@ static void native_free(void *module)
     struct native_state *state = PyModule_GetState(module);
     (void)native_clear(module);
     PyMem_Free(state->guards);
+    PyMem_Free(state->handles);
     state->guards = NULL;
+    state->handles = NULL;
 }
 
 static PyModuleDef_Slot native_slots[] = {

@@ -12,6 +12,7 @@
 #include "names.h"
 
 struct guard;
+struct handle_state;
 
 /* Each type's file ends in NAME_setup_types(). One line per type. */
 /* clang-format off */
@@ -23,6 +24,9 @@ struct guard;
     X(server) \
     X(listener) \
     X(engine) \
+    X(handle) \
+    X(timer_handle) \
+    X(loop) \
     X(application) \
     X(handler) \
     /* end */
@@ -40,6 +44,7 @@ struct native_state {
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
+    struct handle_state *handles; /* owned (handle.h) */
 };
 
 extern struct PyModuleDef native_module;

@@ -104,6 +104,29 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
+    X(_check_callback) \
+    X(_check_thread) \
+    X(_ensure_fd_no_transport) \
+    X(_run) \
+    X(_cancelled) \
+    X(callback) \
+    X(cancel) \
+    X(context) \
+    X(delay) \
+    X(fileno) \
+    X(run) \
+    X(slow_callback_duration) \
+    X(when) \
+    X(call_at) \
+    X(call_later) \
+    X(call_soon) \
+    X(call_soon_threadsafe) \
+    X(_handshake_done) \
+    X(do_handshake) \
+    X(pending) \
+    X(read) \
+    X(shutdown) \
+    X(sni_callback) \
     /* end */
 /* clang-format on */
 
@@ -185,6 +208,18 @@ enum native_text {
     X(StreamClosedError) \
     X(tornado_HTTPHeaders) \
     X(tornado_RequestHandler) \
+    X(extract_stack) \
+    X(report_callback) \
+    X(report_slow) \
+    X(SSLEOFError) \
+    X(SSLError) \
+    X(SSLWantReadError) \
+    X(SSLZeroReturnError) \
+    X(tls_adopt) \
+    X(tls_context) \
+    X(tls_stream) \
+    X(tls_wrap) \
+    X(accepted_socket) \
     /* end */
 /* clang-format on */
 

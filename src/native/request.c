@@ -178,7 +178,7 @@ static PyObject *make_protocol(RequestObject *self)
     if (protocol != NULL && PyObject_IsTrue(protocol) > 0) {
         return Py_NewRef(protocol);
     }
-    return PyUnicode_InternFromString("http");
+    return PyUnicode_InternFromString(self->transport->tls ? "https" : "http");
 }
 
 static PyObject *make_slot(RequestObject *self, enum request_slot slot)

@@ -39,7 +39,6 @@ int server_refresh(ServerObject *self)
 {
     struct native_state *state = self->state;
     PyObject *object = (PyObject *)self;
-    PyObject *ssl_options = NULL;
     if (convert_size_attribute(object, NAME(state, max_buffer_size), 104857600, &self->max_buffer_size) < 0) {
         return -1;
     }
@@ -56,16 +55,38 @@ int server_refresh(ServerObject *self)
         replace_attribute(object, NAME(state, protocol), &self->protocol) < 0 ||
         replace_attribute(object, NAME(state, request_callback), &self->request_callback) < 0 ||
         replace_attribute(object, NAME(state, _connections), &self->connections) < 0 ||
-        replace_attribute(object, NAME(state, ssl_options), &ssl_options) < 0) {
+        replace_attribute(object, NAME(state, ssl_options), &self->ssl_options) < 0) {
         return -1;
     }
     uint64_t mask = guard_type_mask(state, GUARD_SERVER, Py_TYPE(self)) | guard_dict_mask(state, GUARD_SERVER, self->dict);
-    self->native_accept = ssl_options == Py_None && PySet_Check(self->connections) &&
-                          !(mask & (SERVER_HOOK(handle_stream) | SERVER_HOOK(_handle_connection)));
+    self->native_accept =
+        PySet_Check(self->connections) && !(mask & (SERVER_HOOK(handle_stream) | SERVER_HOOK(_handle_connection)));
     self->native_start = !(mask & SERVER_HOOK(start_request));
     self->native_close = !(mask & SERVER_HOOK(on_close));
-    Py_DECREF(ssl_options);
     return 0;
+}
+
+int server_prepare_tls(ServerObject *self)
+{
+    if (self->ssl_options == Py_None) {
+        Py_CLEAR(self->tls_context);
+        Py_CLEAR(self->tls_source);
+        return 1;
+    }
+    /* A dict's files may have been replaced since: Tornado reads them for each connection. */
+    PyObject *known = self->tls_source ? self->tls_source : Py_None;
+    PyObject *found = PyObject_CallFunctionObjArgs(BOUND(self->state, tls_context), self->ssl_options, known, NULL);
+    if (found == NULL) {
+        return -1;
+    }
+    if (found == known) {
+        Py_DECREF(found);
+        return self->tls_context != NULL;
+    }
+    PyObject *context = PyTuple_Check(found) && PyTuple_GET_SIZE(found) > 0 ? PyTuple_GET_ITEM(found, 0) : Py_None;
+    Py_XSETREF(self->tls_context, context == Py_None ? NULL : Py_NewRef(context));
+    Py_XSETREF(self->tls_source, found);
+    return self->tls_context != NULL;
 }
 
 struct application_object *server_application(ServerObject *self)
@@ -138,6 +159,9 @@ static int server_traverse(ServerObject *self, visitproc visit, void *arg)
     Py_VISIT(self->request_callback);
     Py_VISIT(self->connections);
     Py_VISIT(self->context);
+    Py_VISIT(self->ssl_options);
+    Py_VISIT(self->tls_context);
+    Py_VISIT(self->tls_source);
     Py_VISIT(self->dict);
     return 0;
 }
@@ -148,6 +172,9 @@ static int server_clear(ServerObject *self)
     Py_CLEAR(self->request_callback);
     Py_CLEAR(self->connections);
     Py_CLEAR(self->context);
+    Py_CLEAR(self->ssl_options);
+    Py_CLEAR(self->tls_context);
+    Py_CLEAR(self->tls_source);
     Py_CLEAR(self->dict);
     return 0;
 }

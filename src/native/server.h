@@ -17,7 +17,7 @@ typedef struct server_object {
     bool no_keep_alive;
     bool xheaders;
     bool decompress;
-    bool native_accept; /* no TLS, and nobody overrides how a connection is handled */
+    bool native_accept; /* nobody overrides how a connection is handled */
     bool native_start;  /* nobody overrides start_request */
     bool native_close;  /* nobody overrides on_close */
     size_t chunk_size;
@@ -30,12 +30,18 @@ typedef struct server_object {
     PyObject *request_callback; /* owned */
     PyObject *connections;      /* owned: the set self._connections */
     PyObject *context;          /* owned contextvars.Context that requests copy; of the first add_sockets */
+    PyObject *ssl_options;      /* owned; None: plain connections */
+    PyObject *tls_context;      /* owned ssl.SSLContext that ssl_options stand for; NULL: plain connections, or not made yet */
+    PyObject *tls_source;       /* owned: tells whether they stand for it still */
     PyObject *dict;
     PyObject *weakrefs;
 } ServerObject;
 
 /* Reads the settings again. 0, or -1 with an exception. */
 int server_refresh(ServerObject *self);
+/* Before a native accept: makes tls_context what ssl_options stand for. 1; 0 if their connections must be Tornado's; or -1 with
+ * an exception. */
+int server_prepare_tls(ServerObject *self);
 /* The application that serves this server's requests natively, or NULL (general path). Looked up for each request, because
  * classes may be patched at any time. Borrowed. */
 struct application_object *server_application(ServerObject *self);

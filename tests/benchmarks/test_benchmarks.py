@@ -1,5 +1,6 @@
 """The benchmark programs run and write what they promise.  Nothing here looks at a time."""
 
+import argparse
 import json
 import re
 import shutil
@@ -10,8 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.scenarios import SCENARIOS as SCENARIOS_BY_NAME  # noqa: E402
+from benchmarks.servers import BenchmarkError  # noqa: E402
+from benchmarks.session import Session  # noqa: E402
+
 SERVERS = ("tornado", "floor")
-SCENARIOS = ("hello", "post")
+SCENARIOS = ("hello", "post", "https")
 SAMPLE_KEYS = {
     "round",
     "server",
@@ -29,7 +36,7 @@ SAMPLE_KEYS = {
     "errors",
 }
 
-pytestmark = [pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is missing") for tool in ("wrk", "gcc")]
+pytestmark = [pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is missing") for tool in ("wrk", "gcc", "openssl")]
 
 
 def run_module(module, *arguments):
@@ -63,7 +70,9 @@ def result(run):
 
 def test_every_server_is_sampled_in_every_scenario(result):
     seen = [(sample["scenario"], sample["server"]) for sample in result["samples"]]
-    assert seen == [(scenario, server) for scenario in (*SCENARIOS, "hello-pipelined") for server in SERVERS]
+    expected = [(scenario, server) for scenario in (*SCENARIOS, "hello-pipelined") for server in SERVERS]
+    expected.remove(("https", "floor"))
+    assert seen == expected
     assert result["skipped"] == {}
     for sample in result["samples"]:
         assert set(sample) == SAMPLE_KEYS
@@ -80,10 +89,11 @@ def test_answers_are_those_of_tornado(result):
 def test_summary_has_ratios(result):
     rows = {(row["scenario"], row["server"]): row for row in result["summary"]}
     assert len(rows) == len(result["samples"])
-    for (_, server), row in rows.items():
+    for (scenario, server), row in rows.items():
         assert row["rounds"] == 1
         assert row["cpu_us_min"] <= row["cpu_us"] <= row["cpu_us_max"]
-        assert row["rps_vs_tornado"] > 0 and row["cpu_vs_tornado"] > 0 and row["cpu_vs_floor"] > 0
+        assert row["rps_vs_tornado"] > 0 and row["cpu_vs_tornado"] > 0
+        assert row["cpu_vs_floor"] is None if scenario == "https" else row["cpu_vs_floor"] > 0
         if server == "tornado":
             assert row["rps_vs_tornado"] == row["cpu_vs_tornado"] == 1
     assert rows["hello", "floor"]["cpu_vs_floor"] == 1
@@ -106,6 +116,26 @@ def test_pipelined_rows_have_a_table_of_their_own(run):
     assert "hello-pipelined |" not in headline and "hello-pipelined" in pipelined
 
 
+def test_tls_is_skipped_where_there_is_no_certificate(monkeypatch):
+    def refuse(folder):
+        raise BenchmarkError("openssl is missing")
+
+    monkeypatch.setattr("benchmarks.session.make_certificate", refuse)
+    options = argparse.Namespace(servers=["tornado"], python=sys.executable, access_log="off")
+    with Session(options, [SCENARIOS_BY_NAME["hello"], SCENARIOS_BY_NAME["https"]]) as session:
+        assert [scenario.name for scenario in session.scenarios] == ["hello"]
+        assert session.skipped == {"https": "openssl is missing"}
+    with pytest.raises(BenchmarkError, match="openssl is missing"), Session(options, [SCENARIOS_BY_NAME["https"]]):
+        pass
+
+
+def test_the_floor_is_skipped_where_only_tls_is_asked():
+    options = argparse.Namespace(servers=list(SERVERS), python=sys.executable, access_log="off")
+    with Session(options, [SCENARIOS_BY_NAME["https"]]) as session:
+        assert [server.name for server in session.servers] == ["tornado"]
+        assert list(session.skipped) == ["floor"]
+
+
 def test_quick_runs_leave_latest_alone(run):
     assert not list(run[0].glob("latest*"))
 
@@ -117,9 +147,8 @@ def test_idle_connections():
         assert re.search(rf"{server}\s.*\d", done.stdout), done.stdout
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
 def test_syscalls():
-    if not shutil.which("strace"):
-        pytest.skip("strace is missing")
     done = run_module("benchmarks.syscalls", "--connections", "8", "--requests", "400")
     assert done.returncode == 0, done.stderr
     (floor,) = [line for line in done.stdout.splitlines() if re.search(r"\bfloor\b", line)]

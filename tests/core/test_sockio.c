@@ -64,7 +64,7 @@ static void open_connection(int ends[2])
     int listener = open_listener();
     ends[0] = open_client(listener);
     ends[1] = -1;
-    CHECK(wait_for(listener, POLLIN) && td_sock_accept(listener, &ends[1], &peer, &len) == TD_OK, "accept: %d", errno);
+    CHECK(wait_for(listener, POLLIN) && td_sock_accept(listener, true, &ends[1], &peer, &len) == TD_OK, "accept: %d", errno);
     close(listener);
 }
 
@@ -260,13 +260,13 @@ static void test_accept(void)
     struct sockaddr_storage peer;
     struct sockaddr_in own;
     socklen_t len;
-    CHECK(td_sock_accept(listener, &fd, &peer, &len) == TD_AGAIN && fd == 77, "none is waiting");
+    CHECK(td_sock_accept(listener, true, &fd, &peer, &len) == TD_AGAIN && fd == 77, "none is waiting");
     int clients[3];
     for (int i = 0; i < 3; i++) {
         clients[i] = open_client(listener);
     }
     for (int i = 0; i < 3; i++) {
-        CHECK(wait_for(listener, POLLIN) && td_sock_accept(listener, &fd, &peer, &len) == TD_OK, "errno %d", errno);
+        CHECK(wait_for(listener, POLLIN) && td_sock_accept(listener, true, &fd, &peer, &len) == TD_OK, "errno %d", errno);
         CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK && fcntl(fd, F_GETFD) & FD_CLOEXEC, "flags");
         socklen_t own_len = sizeof own;
         getsockname(clients[i], (struct sockaddr *)&own, &own_len);
@@ -275,11 +275,11 @@ static void test_accept(void)
         close(fd);
         close(clients[i]);
     }
-    CHECK(td_sock_accept(listener, &fd, &peer, &len) == TD_AGAIN, "no more");
+    CHECK(td_sock_accept(listener, true, &fd, &peer, &len) == TD_AGAIN, "no more");
 
     /* Linux hands over a connection that is gone already; another system may pass over it. */
     reset(open_client(listener));
-    enum td_status status = td_sock_accept(listener, &fd, &peer, &len);
+    enum td_status status = td_sock_accept(listener, true, &fd, &peer, &len);
     CHECK(status == TD_OK || status == TD_AGAIN, "status %d, errno %d", status, errno);
     if (status == TD_OK) {
         size_t count;
@@ -290,14 +290,14 @@ static void test_accept(void)
     int client = open_client(listener);
     CHECK(send(client, "hello", 5, 0) == 5, "send");
     close(client);
-    CHECK(td_sock_accept(listener, &fd, &peer, &len) == TD_OK, "a client that sent and closed");
+    CHECK(td_sock_accept(listener, true, &fd, &peer, &len) == TD_OK, "a client that sent and closed");
     size_t count;
     CHECK(wait_for(fd, POLLIN) && td_sock_recv(fd, buffer, 10, &count) == TD_OK && count == 5, "its bytes");
     CHECK(wait_for(fd, POLLIN) && td_sock_recv(fd, buffer, 10, &count) == TD_EOF, "its end");
     close(fd);
     close(listener);
     errno = 0;
-    CHECK(td_sock_accept(-1, &fd, &peer, &len) == TD_SYS && errno == EBADF, "errno %d", errno);
+    CHECK(td_sock_accept(-1, true, &fd, &peer, &len) == TD_SYS && errno == EBADF, "errno %d", errno);
 }
 
 static void test_accept_without_descriptors(void)
@@ -313,11 +313,11 @@ static void test_accept_without_descriptors(void)
     tight.rlim_cur = 0;
     CHECK(wait_for(listener, POLLIN), "a client");
     CHECK(setrlimit(RLIMIT_NOFILE, &tight) == 0, "errno %d", errno);
-    enum td_status status = td_sock_accept(listener, &fd, &peer, &len);
+    enum td_status status = td_sock_accept(listener, true, &fd, &peer, &len);
     int error = errno;
     setrlimit(RLIMIT_NOFILE, &before);
     CHECK(status == TD_SYS && error == EMFILE, "status %d, errno %d", status, error);
-    CHECK(td_sock_accept(listener, &fd, &peer, &len) == TD_OK, "the client was kept; errno %d", errno);
+    CHECK(td_sock_accept(listener, true, &fd, &peer, &len) == TD_OK, "the client was kept; errno %d", errno);
     close(fd);
     close(client);
     close(listener);
@@ -335,7 +335,7 @@ static void test_accept_unix(void)
     CHECK(connect(client, (struct sockaddr *)&address, len) == 0, "errno %d", errno);
     int fd = -1;
     struct sockaddr_storage peer;
-    CHECK(td_sock_accept(listener, &fd, &peer, &len) == TD_OK, "errno %d", errno);
+    CHECK(td_sock_accept(listener, true, &fd, &peer, &len) == TD_OK, "errno %d", errno);
     CHECK(peer.ss_family == AF_UNIX && len == sizeof(sa_family_t), "a client without a name: %u bytes", (unsigned)len);
     close(fd);
     close(client);

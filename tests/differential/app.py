@@ -2,6 +2,7 @@
 
 ``python app.py LOGFILE STATICDIR SOCKETDIR [stock|pretty]`` logs to LOGFILE, serves STATICDIR, makes its unix socket in
 SOCKETDIR, prints one JSON line {listener name: port or path} to stdout and serves until its stdin is closed.
+With TORNADOC_DIFF_TLS in the environment, all listeners speak TLS.
 With ``stock`` the log goes through the logging module's own handler and formatter, with ``pretty`` through Tornado's formatter.
 """
 
@@ -20,9 +21,13 @@ from tornado import httpserver, netutil
 def servers(static):
     """All the servers by name."""
     main = routes.main(static)
+    ssl_options = None
+    if os.environ.get("TORNADOC_DIFF_TLS"):
+        certs = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "certs")
+        ssl_options = {"certfile": os.path.join(certs, "localhost.crt"), "keyfile": os.path.join(certs, "localhost.key")}
 
     def serve(callback=main, **kwargs):
-        return httpserver.HTTPServer(callback, **kwargs)
+        return httpserver.HTTPServer(callback, ssl_options=ssl_options, **kwargs)
 
     return {
         "main": serve(),

@@ -4,6 +4,7 @@
 ``Outcome``: the bytes received, whether the server closed, and the log records that belong to the case.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -39,9 +41,10 @@ class Outcome:
 
 
 class Subject:
-    """One server process. ``command`` is the list of arguments that come before app.py."""
+    """One server process. ``command`` is the list of arguments that come before app.py; ``tls``: its listeners speak TLS."""
 
-    def __init__(self, name, command, static, extra=()):
+    def __init__(self, name, command, static, extra=(), tls=False):
+        self.tls = client_context() if tls else None
         self.name = name
         self.command = command
         self.static = static
@@ -64,6 +67,8 @@ class Subject:
         self.stderr_path = folder / ("stderr-%d.txt" % self.number)
         arguments = [str(HERE / "app.py"), str(self.log_path), str(self.static), str(folder), *self.extra]
         environment = dict(os.environ, PYTHONHASHSEED="0", TZ="UTC", PYTHONDONTWRITEBYTECODE="1")
+        if self.tls:
+            environment["TORNADOC_DIFF_TLS"] = "1"
         with open(self.stderr_path, "wb") as stderr:
             self.process = subprocess.Popen(
                 self.command + arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
@@ -120,6 +125,9 @@ class Subject:
         else:
             sock = socket.create_connection(("127.0.0.1", address))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            sock.settimeout(STUCK)
+            sock = TLSClient(sock, self.tls)
         return sock
 
     # The control line.
@@ -139,8 +147,9 @@ class Subject:
             raise Crashed("the process has ended: %s" % e) from None
 
     def ping(self):
-        """Returns after the server's loop has turned."""
-        self.ask(b"p")
+        """Returns after the server's loop has turned, and turned again where one turn only takes the record."""
+        for _ in range(2 if self.tls else 1):
+            self.ask(b"p")
 
     def sync(self):
         """Returns the records logged since the last call, once the loop has nothing more at hand."""
@@ -180,6 +189,62 @@ class Subject:
         finally:
             exchange.sock.close()
         return exchange.outcome
+
+
+class TLSClient:
+    """The few methods of a socket that an exchange calls, over TLS.
+
+    Unlike an SSLSocket, it can still read what came before a write failed.
+    """
+
+    def __init__(self, sock, context):
+        self.sock = sock
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.unsent = b""
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.flush()
+                self.incoming.write(sock.recv(65536))
+        self.flush()
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
+
+    def flush(self):
+        self.unsent += self.outgoing.read()
+        while self.unsent:
+            self.unsent = self.unsent[self.sock.send(self.unsent) :]
+
+    def send(self, data):
+        self.flush()
+        count = self.tls.write(data)
+        with contextlib.suppress(BlockingIOError):
+            self.flush()
+        return count
+
+    def recv(self, size):
+        while True:
+            # Tornado's answers would wait for a late acknowledgement of the session tickets.
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            try:
+                return self.tls.read(size)
+            except ssl.SSLWantReadError:
+                data = self.sock.recv(65536)
+                if not data:
+                    return b""
+                self.incoming.write(data)
+
+    def shutdown(self, how):
+        """The goodbye of TLS; the socket stays open in both directions."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self.flush()
 
 
 class Exchange:
@@ -437,6 +502,10 @@ def difference(case, reference, subject, compare_logs=True):
         return None
     steps = "\n".join(repr(s)[:2000] for s in case.steps)
     return "case %s on %s\n%s\n%s" % (case.name, case.server, steps, "\n\n".join(problems))
+
+
+def client_context():
+    return ssl.create_default_context(cafile=str(HERE.parent / "certs" / "localhost.crt"))
 
 
 def reference_command():

@@ -1,14 +1,16 @@
 """Python code that misbehaves while C is calling it.
 
 Run as a program with the name of a hook, or hook/action: a hook is a place where C calls Python; in it, every action of ACTIONS
-is tried on a fresh server. Lines of JSON for each scenario, so that whoever started this knows where it crashed.
+is tried on a fresh server. With EVIL_TLS in the environment, all of it goes over TLS. Lines of JSON for each scenario, so that whoever started this knows where it crashed.
 """
 
 import asyncio
 import faulthandler
 import gc
 import json
+import inspect
 import logging
+import os
 import socket
 import sys
 import traceback
@@ -19,6 +21,7 @@ import tornado.httputil
 import tornado.routing
 import tornado.web
 from inprocess import PATIENCE, Client, Running, request, settle, until
+from tlsclient import client_context, server_context
 from tornado.log import access_log, app_log, gen_log
 
 import tornadoc
@@ -384,7 +387,12 @@ async def play(scene, hook):
     scene.application = plan["application"]
     callback = plan.get("callback", scene.application)
     server_class = plan.get("server_class", tornadoc.httpserver.HTTPServer)
-    async with Running(callback, server_class, **plan.get("options", {})) as running:
+    options = dict(plan.get("options", {}))
+    tls = None
+    if "ssl_options" in options or os.environ.get("EVIL_TLS"):
+        options.setdefault("ssl_options", server_context())
+        tls = client_context()
+    async with Running(callback, server_class, tls, **options) as running:
         scene.server = running.server
         scene.engine = _engine.current_engine()
         saved = dict(vars(scene.server))
@@ -400,13 +408,15 @@ async def play(scene, hook):
             assert (await bystander.get("/unharmed")).body == b"unharmed"
         assert len(scene.bystanders) == 1
         name = scene.act.__name__
-        client = scene.client = await Client.connect(running.port)
+        client = scene.client = await Client.connect(running.port, None if plan.get("plain_client") else tls)
         running.clients.append(client)
         for piece in plan["send"]:
             if piece is ...:
                 await until(lambda: scene.fired or plan["ready"](), "the hook's request made no progress")
             elif callable(piece):
-                piece(client)
+                result = piece(client)
+                if inspect.isawaitable(result):
+                    await result
             else:
                 client.send(piece)
                 await settle()
@@ -482,6 +492,7 @@ def perform(hook, act):
 def main(names):
     import evil_hooks
     import evil_hooks_io  # noqa: F401
+    import evil_hooks_tls  # noqa: F401
 
     faulthandler.enable()
     warnings.simplefilter("ignore")

@@ -69,8 +69,9 @@ class Client:
         self.writer = writer
 
     @classmethod
-    async def connect(cls, port):
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(cls, port, tls=None):
+        """tls: an ssl.SSLContext, or None."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname="localhost" if tls else None))
 
     def send(self, data):
         self.writer.write(data)
@@ -116,9 +117,13 @@ class Client:
 
 
 class Running:
-    """A server of either implementation in the running loop: `async with Running(application) as server`."""
+    """A server of either implementation in the running loop: `async with Running(application) as server`.
 
-    def __init__(self, callback, http_server=tornadoc.httpserver.HTTPServer, **options):
+    tls: the clients' ssl.SSLContext.
+    """
+
+    def __init__(self, callback, http_server=tornadoc.httpserver.HTTPServer, tls=None, **options):
+        self.tls = tls
         self.server = http_server(callback, **options)
         self.clients = []
 
@@ -136,7 +141,7 @@ class Running:
         await settle()
 
     async def client(self):
-        client = await Client.connect(self.port)
+        client = await Client.connect(self.port, self.tls)
         self.clients.append(client)
         return client
 

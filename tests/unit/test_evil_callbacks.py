@@ -6,18 +6,28 @@ A subprocess for each place that calls Python, so that a crash names its scenari
 import json
 
 import evil_hooks_io  # noqa: F401
+import evil_hooks_tls
 import pytest
 from evil_hooks import HOOKS
 from evil_scenarios import EXITS
 from inprocess import HERE, run_python
 
-#: Python reports what a finalizer raises, whatever it is, and nobody can catch it.
-FINALIZERS = {"finalizer_of_handler", "finalizer_of_header"}
+#: Python reports what a finalizer or a callback of the ssl module raises, whatever it is, and nobody can catch it.
+REPORTED = {"finalizer_of_handler", "finalizer_of_header", "tls_server_name", "tls_server_name_late"}
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_evil_callback_harms_nobody_else(hook):
-    result = run_python(str(HERE / "evil_scenarios.py"), hook)
+    check(hook)
+
+
+@pytest.mark.parametrize("hook", evil_hooks_tls.OVER_TLS)
+def test_evil_callback_harms_nobody_else_over_tls(hook):
+    check(hook, EVIL_TLS="1")
+
+
+def check(hook, **environment):
+    result = run_python(str(HERE / "evil_scenarios.py"), hook, **environment)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     begun = [line["begin"] for line in lines[::2]]
     outcomes = lines[1::2]
@@ -30,7 +40,7 @@ def test_evil_callback_harms_nobody_else(hook):
         acted += not outcome["skipped"]
         if outcome["problem"]:
             problems.append(f"{name}: {outcome['problem']}")
-        if hook in FINALIZERS:
+        if hook in REPORTED:
             continue
         if name in EXITS and not outcome["skipped"] and not outcome["left"]:
             problems.append(f"{name}: the exception did not leave the loop; {outcome['unraisable']}")

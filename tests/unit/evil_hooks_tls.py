@@ -1,0 +1,85 @@
+"""More HOOKS: what TLS calls. The victim's client is a plain one, whose bytes are made here."""
+
+from evil_hooks import HOOKS, hook, plan, simple
+from evil_hooks_io import logging_hook
+from inprocess import request
+from tlsclient import TLSClient, client_context, server_context
+from tornado.log import gen_log
+
+#: Hooks of the other files that are tried over TLS as well.
+OVER_TLS = """method method_after_flush method_pipelined coroutine_method future_of_flush streaming_data streaming_close
+    delegate_start delegate_headers delegate_data delegate_close write_before finish_after on_finish_after flush_after initialize_before on_connection_close close_callback
+    stream_close_callback server_on_close logging_access logging_malformed""".split()
+
+
+def secure(made, context=None):
+    made["options"] = {"ssl_options": context or server_context()}
+    made["plain_client"] = True
+    return made
+
+
+def over(client):
+    return TLSClient(client.reader, client.writer, client_context())
+
+
+@hook
+def tls_server_name(scene):
+    """The callback that a context calls in the middle of a handshake."""
+    context = server_context()
+    context.sni_callback = lambda sock, name, context: scene.fire()
+
+    async def hello(client):
+        tls = over(client)
+        try:
+            await tls.handshake()
+            tls.send(request("/v"))
+        except OSError:
+            pass  # the connection is gone, or its handshake failed
+
+    return secure(plan(simple(), send=[hello]), context)
+
+
+@hook
+def tls_server_name_late(scene):
+    """The same, where the context has its callback only after the connection was accepted."""
+    context = server_context()
+    made = plan(simple())
+
+    async def hello(client):
+        context.sni_callback = lambda sock, name, context: scene.fire()
+        tls = over(client)
+        try:
+            await tls.handshake()
+            tls.send(request("/v"))
+        except OSError:
+            pass
+
+    made["send"] = [hello]
+    return secure(made, context)
+
+
+logging_hook("tls_handshake", gen_log, lambda box: secure(plan(simple(), send=[request("/v")])))
+
+
+async def _spoiled(client):
+    tls = over(client)
+    await tls.handshake()
+    data = bytearray(tls.seal(request("/v")))
+    data[-1] ^= 1
+    tls.send_raw(bytes(data))
+
+
+async def _spoiled_behind(client):
+    tls = over(client)
+    await tls.handshake()
+    good = tls.seal(request("/v"))
+    data = bytearray(tls.seal(request("/v")))
+    data[-1] ^= 1
+    tls.send_raw(good + bytes(data))
+
+
+logging_hook("tls_read", gen_log, lambda box: secure(plan(simple(), send=[_spoiled])))
+logging_hook("tls_read_behind", gen_log, lambda box: secure(plan(simple(), send=[_spoiled_behind])))
+
+TLS_HOOKS = [name for name in HOOKS if "tls_" in name]
+assert not set(OVER_TLS) - set(HOOKS), set(OVER_TLS) - set(HOOKS)

@@ -1,0 +1,213 @@
+"""The event loop: what must be as on asyncio's own loop runs on both."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import threading
+import weakref
+
+import pytest
+
+import tornadoc
+
+
+@pytest.fixture(params=[asyncio.SelectorEventLoop, tornadoc.EventLoop], ids=["asyncio", "tornadoc"])
+def loop(request):
+    loop = request.param()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def native():
+    with contextlib.closing(tornadoc.EventLoop()) as loop:
+        yield loop
+
+
+def turn(loop, count=1):
+    for _ in range(count):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def test_callbacks_run_in_order_and_what_they_add_runs_in_the_next_iteration(loop):
+    seen = []
+    loop.call_soon(seen.append, 1)
+    loop.call_soon(lambda: loop.call_soon(seen.append, 4))
+    loop.call_soon(seen.append, 2).cancel()
+    loop.call_soon(seen.append, 3)
+    turn(loop)
+    assert seen == [1, 3]
+    turn(loop)
+    assert seen == [1, 3, 4]
+
+
+def test_equal_deadlines_are_first_in_first_out(native):
+    seen = []
+    when = native.time()
+    for number in range(100):
+        native.call_at(when, seen.append, number)
+    native.call_at(when - 1, seen.append, "earlier")
+    turn(native)
+    assert seen == ["earlier", *range(100)]
+
+
+def test_cancelled_timer_is_freed_at_once(native):
+    class Thing:
+        pass
+
+    thing = Thing()
+    reference = weakref.ref(thing)
+    handle = native.call_later(1000, print, thing)
+    assert list(native._scheduled) == [handle]
+    del thing
+    handle.cancel()
+    assert reference() is None
+    assert not native._scheduled
+    assert handle.cancelled()
+
+
+def test_handles_are_asyncios(loop):
+    handle = loop.call_soon(print, 1)
+    timer = loop.call_at(5, print, 2)
+    later = loop.call_at(6, print, 2)
+    assert isinstance(handle, asyncio.Handle) and isinstance(timer, asyncio.TimerHandle)
+    assert repr(handle) == repr(asyncio.Handle(print, (1,), loop))
+    assert repr(timer) == repr(asyncio.TimerHandle(5, print, (2,), loop))
+    assert timer.when() == 5
+    assert timer < later and later >= timer and timer != later and hash(timer) == hash(5)
+    for each in (handle, timer, later):
+        each.cancel()
+    assert repr(handle) == "<Handle cancelled>"
+    assert repr(timer) == "<TimerHandle cancelled when=5>"
+
+
+def test_exception_goes_to_the_handler(loop):
+    contexts = []
+    loop.set_exception_handler(lambda loop, context: contexts.append(context))
+    handle = loop.call_soon(divmod, 1, 0)
+    turn(loop)
+    assert contexts[0]["message"].startswith("Exception in callback divmod(")
+    assert isinstance(contexts[0]["exception"], ZeroDivisionError)
+    assert contexts[0]["handle"] is handle
+
+
+@pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt])
+def test_exit_leaves_the_loop_and_the_rest_runs_later(loop, exception):
+    seen = []
+
+    def leave():
+        raise exception
+
+    loop.call_soon(leave)
+    loop.call_soon(seen.append, 1)
+    with pytest.raises(exception):
+        loop.run_forever()
+    assert not seen
+    turn(loop)
+    assert seen == [1]
+
+
+def test_readers_and_writers(loop):
+    a, b = socket.socketpair()
+    seen = []
+    with a, b:
+        a.setblocking(False)
+        b.setblocking(False)
+        assert loop.add_reader(a, lambda: seen.append(a.recv(10))) is None
+        assert loop.add_writer(a.fileno(), seen.append, "writable") is None
+        turn(loop)
+        turn(loop)
+        assert "writable" in seen and b"x" not in seen
+        assert loop.remove_writer(a) is True
+        assert loop.remove_writer(a) is False
+        b.send(b"x")
+        turn(loop, 2)
+        assert seen[-1] == b"x"
+        loop.add_reader(a, seen.append, "replaced")
+        b.send(b"y")
+        turn(loop, 2)
+        assert seen[-1] == "replaced"
+        assert loop.remove_reader(a) is True
+        assert loop.remove_reader(a) is False
+    with pytest.raises(ValueError):
+        loop.add_reader(-1, print)
+    with pytest.raises(ValueError):
+        loop.add_reader(object(), print)
+    with open(__file__) as file, pytest.raises(PermissionError):
+        loop.add_reader(file, print)
+
+
+def test_descriptor_that_was_closed_and_opened_again(native):
+    a, b = socket.socketpair()
+    number = a.fileno()
+    native.add_reader(number, print)
+    a.close()
+    b.close()
+    a, b = socket.socketpair()
+    with a, b:
+        os.dup2(a.fileno(), number)
+        seen = []
+        native.add_reader(number, lambda: seen.append(os.read(number, 10)))
+        b.send(b"x")
+        turn(native, 2)
+        assert seen == [b"x"]
+        assert native.remove_reader(number)
+        if number not in (a.fileno(), b.fileno()):
+            os.close(number)
+
+
+def test_another_thread_wakes_a_loop_that_waits(loop):
+    def other():
+        loop.call_soon_threadsafe(loop.stop)
+
+    loop.call_soon(threading.Thread(target=other).start)
+    loop.run_forever()
+
+
+def test_signal_handlers(loop):
+    loop.add_signal_handler(signal.SIGUSR1, loop.stop)
+    loop.call_soon(os.kill, os.getpid(), signal.SIGUSR1)
+    loop.run_forever()
+    assert loop.remove_signal_handler(signal.SIGUSR1)
+
+
+def test_closed_loop_refuses(loop):
+    loop.close()
+    assert loop.is_closed()
+    for call in (loop.call_soon, loop.call_soon_threadsafe):
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            call(print)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.call_later(1, print)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.run_forever()
+    loop.close()
+
+
+def test_unclosed_loop_warns_and_is_freed():
+    loop = tornadoc.EventLoop()
+    loop.call_soon(loop.stop)
+    loop.call_later(1000, loop.stop)
+    reference = weakref.ref(loop)
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
+        del loop
+        gc.collect()
+    assert reference() is None
+
+
+def test_install_sets_the_policy():
+    before = asyncio.get_event_loop_policy()
+    tornadoc.install()
+    try:
+
+        async def main():
+            return type(asyncio.get_running_loop())
+
+        assert asyncio.run(main()) is tornadoc.EventLoop
+    finally:
+        tornadoc.uninstall()
+    assert asyncio.get_event_loop_policy() is before
