@@ -157,6 +157,14 @@ uint64_t engine_now(EngineObject *engine)
     return engine->now;
 }
 
+PyObject *engine_make_future(struct native_state *state, const EngineObject *engine)
+{
+    if (engine == NULL || engine->running_loop == NULL) {
+        return PyObject_CallNoArgs(BOUND(state, Future));
+    }
+    return PyObject_Vectorcall(BOUND(state, Future), &engine->running_loop, 0, state->loop_keyword);
+}
+
 static void wake(EngineObject *engine)
 {
     if (engine->driven) {

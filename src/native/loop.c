@@ -216,6 +216,23 @@ static int run_ready(LoopObject *self)
     return status;
 }
 
+/* Waits until there is something for Python, and runs it. 0 or -1. */
+static int iterate(LoopObject *self)
+{
+    bool ran = false;
+    while (!ran) {
+        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
+            return -1;
+        }
+        if (self->timers.count > 0 && loop_collect_timers(self, td_clock_monotonic()) < 0) {
+            return -1;
+        }
+        /* When it has to stop, the rest is asyncio's. */
+        ran = self->ready_count > 0 || self->stopping;
+    }
+    return run_ready(self);
+}
+
 PyDoc_STRVAR(run_once_doc,
              "_run_once($self, /)\n--\n\nWait for events and run what is ready. Returns after an iteration in which "
              "Python handles ran, or when the loop has to stop.");
@@ -225,18 +242,11 @@ static PyObject *loop_run_once(LoopObject *self, PyObject *Py_UNUSED(ignored))
     if (loop_check_closed(self) < 0) {
         return NULL;
     }
-    bool ran = false;
-    while (!ran) {
-        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
-            return NULL;
-        }
-        if (self->timers.count > 0 && loop_collect_timers(self, td_clock_monotonic()) < 0) {
-            return NULL;
-        }
-        /* When it has to stop, the rest is asyncio's. */
-        ran = self->ready_count > 0 || self->stopping;
-    }
-    return run_ready(self) < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *outer = self->engine->running_loop;
+    self->engine->running_loop = (PyObject *)self;
+    int status = iterate(self);
+    self->engine->running_loop = outer;
+    return status < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(time_doc, "time($self, /)\n--\n\nThe loop's clock: time.monotonic().");

@@ -180,6 +180,10 @@ static int native_exec(PyObject *module)
     if (intern_all(state->names, name_texts, NAME_COUNT) < 0 || intern_all(state->texts, text_texts, TEXT_COUNT) < 0) {
         return -1;
     }
+    state->loop_keyword = Py_BuildValue("(s)", "loop");
+    if (state->loop_keyword == NULL) {
+        return -1;
+    }
 #define X(name)                                                                                                                  \
     if (name##_setup_types(module, state) < 0) {                                                                                 \
         return -1;                                                                                                               \
@@ -220,6 +224,7 @@ static int native_clear(PyObject *module)
         Py_CLEAR(state->texts[i]);
     }
     Py_CLEAR(state->normal_names);
+    Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->exit_exception);
     if (state->guards != NULL) {
         guard_clear(state);

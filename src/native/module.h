@@ -48,6 +48,7 @@ struct native_state {
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
+    PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
     struct handle_state *handles; /* owned (handle.h) */
