@@ -39,8 +39,9 @@ def check_substitution() -> None:
     import asyncio
 
     import tornado
-    import tornadoc
     from tornado.ioloop import IOLoop
+
+    import tornadoc
     from tornadoc import _native
 
     # install() leaves the headers of earlier versions alone: they accept folded lines.
