@@ -1,0 +1,48 @@
+"""A pytest plugin for other projects' tests: asyncio makes the loops of SUITE_LOOP ("module:class"), results go to SUITE_REPORT.
+
+The report has a line of JSON for each phase of each test, and at last one with the number of loops made of that class and of
+others. A test that was in progress when the process ended has no "teardown" line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+from typing import Any
+
+import pytest
+import suite_recording
+
+MODULE, _, NAME = os.environ["SUITE_LOOP"].partition(":")
+REPORT = open(os.environ["SUITE_REPORT"], "a", encoding="utf-8")
+
+loop_class: type = getattr(importlib.import_module(MODULE), NAME)
+ours, others = suite_recording.count_loops(loop_class)
+
+
+class Policy(asyncio.DefaultEventLoopPolicy):
+    # A static method, because a function in this place would be bound.
+    _loop_factory = staticmethod(loop_class)
+
+
+def write(**event: Any) -> None:
+    REPORT.write(json.dumps(event) + "\n")
+    REPORT.flush()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    asyncio.set_event_loop_policy(Policy())
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    outcome = report.outcome
+    if hasattr(report, "wasxfail"):
+        outcome = "xpassed" if outcome == "passed" else "xfailed"
+    write(test=report.nodeid, when=report.when, outcome=outcome, detail=report.longreprtext if outcome == "failed" else "")
+
+
+def pytest_sessionfinish() -> None:
+    write(done=True, ours=sum(ours.values()), others=dict(others))
