@@ -91,7 +91,7 @@ struct engine_source *engine_find(EngineObject *engine, const struct engine_kind
     for (uint32_t i = 0; i < engine->poller.slot_count; i++) {
         if (engine->poller.slots[i].fn == on_source_event) {
             struct engine_source *source = engine->poller.slots[i].owner;
-            if (source->kind == kind && source->fd == fd) {
+            if ((kind == NULL || source->kind == kind) && source->fd == fd) {
                 return source;
             }
         }

@@ -73,7 +73,8 @@ void engine_release(EngineObject *engine);
 void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
 /* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */
 int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
-/* A source of this kind that watches this descriptor; NULL if there is none. Looks at all of them: for rare occasions. */
+/* A source of this kind (NULL: of any) that watches this descriptor; NULL if there is none. Looks at all of them: for rare
+ * occasions. */
 struct engine_source *engine_find(EngineObject *engine, const struct engine_kind *kind, int fd);
 /* The same, with FileExistsError if the kernel says that the set has the descriptor already. */
 int engine_watch_new(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);

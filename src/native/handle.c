@@ -17,8 +17,10 @@ static int handle_traverse(PyObject *self, visitproc visit, void *arg)
     PyTypeObject *type = Py_TYPE(self);
     Py_VISIT(type);
     for (Py_ssize_t at = FIRST_SLOT; at < slots_type(type)->tp_basicsize; at += (Py_ssize_t)sizeof(PyObject *)) {
-        if (at != type->tp_weaklistoffset) {
-            Py_VISIT(*(PyObject **)((char *)self + at));
+        PyObject *value = *(PyObject **)((char *)self + at);
+        /* Most slots have one of these, and a queue has many handles. */
+        if (value != Py_None && value != Py_False && at != type->tp_weaklistoffset) {
+            Py_VISIT(value);
         }
     }
     return 0;

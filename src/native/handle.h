@@ -11,7 +11,9 @@
 
 #include "core/timers.h"
 
-#define HANDLE_POOL 1024 /* freed handles that are kept for the next ones, of each type */
+/* Freed handles that are kept for the next ones, of each type: enough for a burst of callbacks to bring no garbage collection,
+ * which counts allocations. */
+#define HANDLE_POOL 1024
 
 struct handle_pool {
     PyObject *handles[HANDLE_POOL]; /* memory of objects without references, which don't count as references to their type */

@@ -27,6 +27,7 @@ struct handle_state;
     X(handle) \
     X(timer_handle) \
     X(loop) \
+    X(io_loop) \
     X(application) \
     X(handler) \
     X(stream_buffer) \
@@ -75,5 +76,7 @@ PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot);
+/* Adds methods that another file than the type's has. 0 or -1. */
+int native_add_methods(PyTypeObject *type, PyMethodDef *methods);
 
 #endif

@@ -200,11 +200,12 @@ def judge(report: Report, exclusions: dict[str, excl.Exclusion]) -> list[str]:
         matched.add(pattern)
         if exclusions[pattern].kind == excl.FAILS and outcome == "passed":
             wrong.append(f"EXCLUDED, BUT PASSES {test} ({exclusions[pattern].reason})")
+    if not report.outcomes:
+        wrong.append(f"no test ran:\n{report.output[-4000:]}")
+        return wrong
     for pattern, exclusion in exclusions.items():
         if exclusion.kind != excl.SKIPPED and pattern not in matched:
             wrong.append(f"EXCLUDED, BUT THERE IS NO SUCH TEST {pattern}")
-    if not report.outcomes:
-        wrong.append(f"no test ran:\n{report.output[-4000:]}")
     return wrong
 
 
