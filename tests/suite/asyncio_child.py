@@ -3,8 +3,8 @@
     python asyncio_child.py --report FILE --loop tornadoc:EventLoop [--skip ID ...] MODULE
 
 Every name in asyncio's modules under which tests find the selector event loop of Unix gets the other class, and the default
-policy makes it, before the tests are imported. In the modules that test ``BaseEventLoop`` itself, it is replaced as well, but
-only after the tests' utilities were imported: their ``TestLoop``, whose clock a test moves, is a double for testing other classes.
+policy makes it, before the tests are imported. In the modules that test ``BaseEventLoop`` itself, it is replaced as well,
+but only after the tests' utilities were imported: their ``TestLoop``, whose clock a test moves, is a double for other tests.
 Without ``--resources`` the tests that CPython's own runner leaves out by default are skipped here too.
 """
 

@@ -1,7 +1,7 @@
 """What a child process tells of its tests: a line of JSON for each event, so that nothing is lost when it crashes or hangs.
 
-``{"start": id}`` and ``{"end": id, "outcome": "passed" | "failed" | "skipped", "detail": text}`` for each test, in this order, and one
-``{"done": true, ...}`` at the end. Failures outside of tests (of a module's or a class's set-up) are tests of their own name.
+``{"start": id}`` and ``{"end": id, "outcome": "passed" | "failed" | "skipped", "detail": text}`` for each test, in this order,
+and one ``{"done": true, ...}`` at the end. Failures of the set-up of a module or a class are tests of their own name.
 """
 
 from __future__ import annotations

@@ -158,7 +158,9 @@ def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:
             for pattern in skip:
                 command += ["--skip", pattern]
             with open(pathlib.Path(folder, "output"), "w+b") as output:
-                status = subprocess.call(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+                status = subprocess.call(
+                    command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                )
                 output.seek(0)
                 text = output.read().decode("utf-8", "backslashreplace")
             events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -198,11 +200,12 @@ def judge(report: Report, exclusions: dict[str, excl.Exclusion]) -> list[str]:
         matched.add(pattern)
         if exclusions[pattern].kind == excl.FAILS and outcome == "passed":
             wrong.append(f"EXCLUDED, BUT PASSES {test} ({exclusions[pattern].reason})")
+    if not report.outcomes:
+        wrong.append(f"no test ran:\n{report.output[-4000:]}")
+        return wrong
     for pattern, exclusion in exclusions.items():
         if exclusion.kind != excl.SKIPPED and pattern not in matched:
             wrong.append(f"EXCLUDED, BUT THERE IS NO SUCH TEST {pattern}")
-    if not report.outcomes:
-        wrong.append(f"no test ran:\n{report.output[-4000:]}")
     return wrong
 
 

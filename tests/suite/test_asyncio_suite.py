@@ -10,7 +10,9 @@ MODULES = suite_runner.asyncio_modules()
 
 
 @pytest.mark.timeout(suite_runner.MODULE_LIMIT)
-@pytest.mark.parametrize("module", MODULES or [pytest.param("test_events", marks=pytest.mark.skip("CPython's tests are not installed"))])
+@pytest.mark.parametrize(
+    "module", MODULES or [pytest.param("test_events", marks=pytest.mark.skip("CPython's tests are not installed"))]
+)
 def test_module(module: str) -> None:
     report = suite_runner.run_asyncio(module)
     wrong = suite_runner.judge(report, suite_exclusions.of_module(suite_exclusions.ASYNCIO, module))

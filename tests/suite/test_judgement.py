@@ -51,7 +51,9 @@ def child(tmp_path, monkeypatch):
     """Runs the tests of a source text in processes, as those of other projects are run."""
 
     def run(source: str) -> Report:
-        (tmp_path / "cases.py").write_text("import faulthandler, os, time, unittest\n\n\nclass Case(unittest.TestCase):\n" + source)
+        (tmp_path / "cases.py").write_text(
+            "import faulthandler, os, time, unittest\n\n\nclass Case(unittest.TestCase):\n" + source
+        )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(suite_runner, "LIMIT", 2)
         return suite_runner._run([str(suite_runner.HERE / "plain_child.py"), "cases"], {})

@@ -17,51 +17,46 @@ from typing import Any
 
 import suite_recording
 
-#: Tornado's classes that have native ones behind them: (module, class).
+#: What is behind these classes of Tornado's names: (module, class, native class).
 NATIVE = [
-    ("web", "Application"),
-    ("web", "RequestHandler"),
-    ("httpserver", "HTTPServer"),
-    ("httputil", "HTTPHeaders"),
-    ("httputil", "HTTPServerRequest"),
-    ("iostream", "BaseIOStream"),
-    ("iostream", "IOStream"),
-    ("iostream", "SSLIOStream"),
-    ("iostream", "PipeIOStream"),
-    ("tcpserver", "TCPServer"),
-    ("platform.asyncio", "AsyncIOLoop"),
-    ("platform.asyncio", "AsyncIOMainLoop"),
+    ("web", "Application", "Application"),
+    ("web", "RequestHandler", "RequestHandler"),
+    ("httpserver", "HTTPServer", "HTTPServer"),
+    ("httputil", "HTTPServerRequest", "HTTPServerRequest"),
+    ("iostream", "BaseIOStream", "BaseIOStream"),
+    ("iostream", "IOStream", "BaseIOStream"),
+    ("iostream", "SSLIOStream", "BaseIOStream"),
+    ("iostream", "PipeIOStream", "BaseIOStream"),
 ]
 
 
 def check_substitution() -> None:
-    """Are Tornado's names bound to tornadoc's classes, and is the IOLoop's loop ours?"""
+    """Are Tornado's names bound to tornadoc's classes, and are the loops ours?"""
     import asyncio
 
-    import tornado
     from tornado.ioloop import IOLoop
 
-    import tornadoc
-    from tornadoc import _native
+    import tornadoc.platform.asyncio
+    from tornadoc import _native, _overlay
 
-    # install() leaves the headers of earlier versions alone: they accept folded lines.
-    untouched = {("httputil", "HTTPHeaders")} if tornado.version_info < (6, 6) else set()
-    for module, name in NATIVE:
-        theirs = getattr(importlib.import_module("tornado." + module), name)
-        native = _native.IOLoop if module == "platform.asyncio" else getattr(_native, name, None)
-        if native is not None and (module, name) not in untouched and not issubclass(theirs, native):
-            raise AssertionError(f"tornado.{module}.{name} is {theirs!r}, without {native!r} behind it")
-    loop = IOLoop(make_current=False)
-    try:
-        made: Any = loop.asyncio_loop  # type: ignore[attr-defined]
-        if not isinstance(made, tornadoc.EventLoop):
-            raise AssertionError(f"the IOLoop's loop is {made!r}")
-    finally:
+    for module, names in _overlay.table().items():
+        for name, (_, replacement) in names.items():
+            found = getattr(importlib.import_module(module), name)
+            if found is not replacement:
+                raise AssertionError(f"{module}.{name} is {found!r}")
+    for module, name, native in NATIVE:
+        found = getattr(importlib.import_module("tornado." + module), name)
+        if not issubclass(found, getattr(_native, native)):
+            raise AssertionError(f"tornado.{module}.{name} is {found!r}, without _native.{native} behind it")
+    io_loop = IOLoop(make_current=False)
+    loops: list[Any] = [io_loop.asyncio_loop, asyncio.new_event_loop()]  # type: ignore[attr-defined]
+    if not isinstance(io_loop, tornadoc.platform.asyncio.BaseAsyncIOLoop):
+        raise AssertionError(f"IOLoop() makes {io_loop!r}")
+    io_loop.close()
+    for loop in loops:
         loop.close()
-    runner_loop = asyncio.new_event_loop()
-    runner_loop.close()
-    if not isinstance(runner_loop, tornadoc.EventLoop):
-        raise AssertionError(f"asyncio.new_event_loop() makes {runner_loop!r}")
+        if not isinstance(loop, tornadoc.EventLoop):
+            raise AssertionError(f"{loop!r} is the loop of an IOLoop, or what asyncio makes")
 
 
 def main() -> None:
