@@ -101,8 +101,9 @@ def write(world):
 @action
 def write_much(world):
     stream = stream_of(world)
-    for i in range(3):
-        tried(world, f"write {i}", lambda: stream.write(b"x" * 2_000_000))
+    for _ in range(3):
+        with contextlib.suppress(Exception):
+            world.keep.append(stream.write(b"x" * 2_000_000))  # how much of it goes out in time is not told
 
 
 @action

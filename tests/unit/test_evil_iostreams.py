@@ -2,8 +2,8 @@
 
 import re
 
-import evil_matrix
 import evil_iostreams
+import evil_matrix
 import pytest
 
 #: Where the outcome may be another one, and why.
@@ -14,8 +14,6 @@ DIFFERS = {
     "read_into/smaller_limits",
     # Tornado's stream remembers the limit of the read that failed.
     "read_too_much/write_read_close",
-    # How much is written in the turns that the test gives it.
-    "written/write_much",
     # Tornado's queue is iterated while it is dropped, and says so when a finalizer writes.
     *(f"finalizer_of_dropped_data/{name}" for name in evil_matrix.actions("evil_iostreams")),
 }
