@@ -11,8 +11,8 @@ static struct loop_watch *watch_of(const LoopObject *self, int fd)
     return fd >= 0 && (size_t)fd < self->watch_count ? self->watches[fd] : NULL;
 }
 
-/* The descriptor of an int or an object with fileno(). -1 with ValueError where there is none. */
-static int descriptor_of(LoopObject *self, PyObject *file)
+/* What an int or an object with fileno() says, which may be negative. 0, or -1 with ValueError where it says nothing. */
+static int number_of(LoopObject *self, PyObject *file, int *fd)
 {
     PyObject *number = PyLong_Check(file) ? Py_NewRef(file) : PyObject_CallMethodNoArgs(file, NAME(self->state, fileno));
     PyObject *integer = number ? PyNumber_Long(number) : NULL;
@@ -25,17 +25,28 @@ static int descriptor_of(LoopObject *self, PyObject *file)
         return -1;
     }
     int overflow;
-    long fd = PyLong_AsLongAndOverflow(integer, &overflow);
+    long value = PyLong_AsLongAndOverflow(integer, &overflow);
     Py_DECREF(integer);
-    if (overflow > 0 || fd > INT_MAX) {
+    if (overflow > 0 || value > INT_MAX) {
         PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
         return -1;
     }
-    if (overflow < 0 || fd < 0) {
-        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", fd);
+    *fd = overflow < 0 || value < INT_MIN ? INT_MIN : (int)value;
+    return 0;
+}
+
+/* The descriptor. -1 with ValueError where there is none. */
+static int descriptor_of(LoopObject *self, PyObject *file)
+{
+    int fd;
+    if (number_of(self, file, &fd) < 0) {
         return -1;
     }
-    return (int)fd;
+    if (fd < 0) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %d", fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* The registration of a file, or NULL; also of an object that has been closed since. *fd is -1, with an exception, when the
@@ -271,10 +282,9 @@ static PyObject *remove_one(LoopObject *self, PyObject *file, uint32_t event)
 
 /* Is there surely no transport of this descriptor? asyncio has them in a WeakValueDictionary, whose `data` is a dict by number.
  */
-static bool has_no_transport(LoopObject *self, PyObject *file)
+static bool has_no_transport(LoopObject *self, int fd)
 {
-    int fd = descriptor_of(self, file);
-    PyObject *number = fd >= 0 ? PyLong_FromLong(fd) : NULL;
+    PyObject *number = PyLong_FromLong(fd);
     PyObject *transports = number ? PyObject_GetAttr((PyObject *)self, NAME(self->state, _transports)) : NULL;
     PyObject *data = NULL;
     bool none = false;
@@ -292,7 +302,11 @@ static bool has_no_transport(LoopObject *self, PyObject *file)
 
 static int ensure_no_transport(LoopObject *self, PyObject *file)
 {
-    if (has_no_transport(self, file)) {
+    int fd;
+    if (number_of(self, file, &fd) < 0) {
+        return -1;
+    }
+    if (fd < 0 || has_no_transport(self, fd)) {
         return 0;
     }
     PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(self->state, _ensure_fd_no_transport), file);
