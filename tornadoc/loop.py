@@ -153,8 +153,9 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
 
     @_ready.setter
     def _ready(self, handles: Iterable[Any]) -> None:
+        kept = list(handles)  # which may be a view of the queue
         self._clear_ready()
-        for handle in handles:
+        for handle in kept:
             self._add_callback(handle)
 
     @property

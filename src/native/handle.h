@@ -55,21 +55,21 @@ PyObject *handle_make(struct native_state *state, PyObject *loop, const struct h
 PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call,
                             bool debug);
 
-/* Has the collector look at the handle from here on. */
-static inline void handle_track(PyObject *handle)
+static inline bool handle_is_native(struct native_state *state, PyObject *object)
 {
-    if (!PyObject_GC_IsTracked(handle)) {
+    return Py_TYPE(object) == state->handle_type || Py_TYPE(object) == state->timer_handle_type;
+}
+
+/* Has the collector look at the handle from here on. Somebody else's, which may be any object, is left alone. */
+static inline void handle_track(struct native_state *state, PyObject *handle)
+{
+    if (handle_is_native(state, handle) && !PyObject_GC_IsTracked(handle)) {
         PyObject_GC_Track(handle);
     }
 }
 
 /* What the ready queue visits for a handle that it holds. */
-int handle_visit_queued(PyObject *handle, visitproc visit, void *arg);
-
-static inline bool handle_is_native(struct native_state *state, PyObject *object)
-{
-    return Py_TYPE(object) == state->handle_type || Py_TYPE(object) == state->timer_handle_type;
-}
+int handle_visit_queued(struct native_state *state, PyObject *handle, visitproc visit, void *arg);
 
 static inline bool handle_is_cancelled(struct native_state *state, PyObject *handle)
 {

@@ -50,10 +50,10 @@ static PyObject *take_ready(LoopObject *self)
 }
 
 /* Gives the queue's reference back. */
-static void let_go(PyObject *handle)
+static void let_go(const LoopObject *self, PyObject *handle)
 {
     if (Py_REFCNT(handle) > 1) {
-        handle_track(handle);
+        handle_track(self->state, handle);
     }
     Py_DECREF(handle);
 }
@@ -61,7 +61,7 @@ static void let_go(PyObject *handle)
 static void drop_ready(LoopObject *self)
 {
     while (self->ready_count > 0) {
-        let_go(take_ready(self));
+        let_go(self, take_ready(self));
     }
 }
 
@@ -254,7 +254,7 @@ static int run_ready(LoopObject *self)
     while (status == 0 && count-- > 0 && self->ready_count > 0) {
         PyObject *handle = take_ready(self);
         status = self->debug ? run_watched(self, handle) : run_handle(self, handle);
-        let_go(handle);
+        let_go(self, handle);
     }
     return status;
 }
@@ -524,7 +524,7 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
     Py_VISIT(self->current_handle);
     Py_VISIT(self->task_factory);
     for (size_t i = 0; i < self->ready_count; i++) {
-        int status = handle_visit_queued(self->ready[(self->ready_head + i) & (self->ready_size - 1)], visit, arg);
+        int status = handle_visit_queued(self->state, self->ready[(self->ready_head + i) & (self->ready_size - 1)], visit, arg);
         if (status != 0) {
             return status;
         }

@@ -280,11 +280,16 @@ void loop_drop_timers(LoopObject *self)
 
 void loop_timer_cancelled(struct native_state *state, PyObject *loop, PyObject *handle)
 {
-    struct td_timer *timer = handle_timer(state, handle);
-    if (timer->index == TD_TIMER_IDLE || loop == NULL || !PyObject_TypeCheck(loop, state->loop_type)) {
+    if (loop == NULL || !PyObject_TypeCheck(loop, state->loop_type)) {
         return;
     }
-    td_timers_remove(&((LoopObject *)loop)->timers, timer);
+    struct td_timer *timer = handle_timer(state, handle);
+    struct td_timers *timers = &((LoopObject *)loop)->timers;
+    /* Anybody can set the handle's _loop to one that does not have this timer. */
+    if (timer->index >= timers->count || timers->heap[timer->index] != timer) {
+        return;
+    }
+    td_timers_remove(timers, timer);
     Py_XSETREF(HANDLE_SLOT(state, handle, scheduled), Py_NewRef(Py_False));
     Py_DECREF(handle); /* the caller has another one */
 }

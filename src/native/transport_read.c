@@ -109,15 +109,16 @@ static int read_into(TransportObject *self, size_t *taken)
     if (buffer == NULL) {
         return transport_fatal(self, "Fatal error: protocol.get_buffer() call failed.");
     }
-    if (!wants_input(self)) {
-        /* The protocol has paused or closed meanwhile; what it was to get, it gets when it goes on. */
-        Py_DECREF(buffer);
-        return 0;
-    }
     Py_buffer view;
     if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
         Py_DECREF(buffer);
         return transport_fatal(self, "Fatal read error on socket transport");
+    }
+    if (!wants_input(self)) {
+        /* The protocol has paused or closed meanwhile; what it was to get, it gets when it goes on. */
+        PyBuffer_Release(&view);
+        Py_DECREF(buffer);
+        return 0;
     }
     size_t room = (size_t)view.len < ENGINE_BULK ? (size_t)view.len : ENGINE_BULK;
     size_t count = 0;
