@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import inspect
 import os
 import sys
 import unittest
@@ -29,6 +30,16 @@ def substitute(loop_class: type, policy_class: type | None) -> None:
     import asyncio
     import asyncio.unix_events
 
+    class Selecting(loop_class):  # type: ignore[valid-type, misc]
+        """Takes asyncio's argument, a selector, which a loop that waits by itself has no use for."""
+
+        def __init__(self, selector: Any = None) -> None:
+            if selector is not None:
+                selector.close()
+            super().__init__()
+
+    if "selector" not in inspect.signature(loop_class).parameters:
+        loop_class = Selecting
     replacements: dict[type, type] = {asyncio.unix_events._UnixSelectorEventLoop: loop_class}
     if policy_class is not None:
         replacements[asyncio.unix_events._UnixDefaultEventLoopPolicy] = policy_class
