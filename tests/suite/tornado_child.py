@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib
-import os
 import sys
 import unittest
 from typing import Any
@@ -70,7 +69,7 @@ def main() -> None:
     parser.add_argument("--expect-failure", action="append", default=[])
     parser.add_argument("module")
     options = parser.parse_args()
-    sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(sys.path.pop(0))
 
     import tornadoc
 
