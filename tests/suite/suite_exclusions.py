@@ -57,6 +57,9 @@ ASYNCIO: dict[str, Exclusion] = {
 
 TORNADO: dict[str, Exclusion] = {}
 
+#: The key is "library/id of the test", a pattern.
+LIBRARIES: dict[str, Exclusion] = {}
+
 
 def find(exclusions: dict[str, Exclusion], module: str, test: str) -> Exclusion | None:
     """The exclusion that applies to a test on this Python."""

@@ -15,6 +15,7 @@ import sys
 import unittest
 from typing import Any
 
+import suite_loops
 import suite_recording
 
 #: Tornado's classes that have native ones of the same name behind them, once these exist: (module, class).
@@ -79,7 +80,7 @@ def main() -> None:
     from tornado.test import runtests
 
     recorder = suite_recording.Recorder(options.report, f"tornado.test.{options.module}.", options.limit)
-    ours, others = suite_recording.count_loops(tornadoc.EventLoop)
+    ours, others = suite_loops.count_loops(tornadoc.EventLoop)
     # The runner derives its own class of results from this name.
     unittest.TextTestResult = suite_recording.result_class(unittest.TextTestResult, recorder)  # type: ignore[misc, assignment]
     make_runner = runtests.test_runner_factory
