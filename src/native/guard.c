@@ -23,6 +23,34 @@ static const enum native_name exchange_names[] = {
     EXCHANGE_HOOKS(X)
 #undef X
 };
+static const enum native_name stream_names[] = {
+#define X(name) NAME_##name,
+    STREAM_HOOKS(X)
+#undef X
+};
+static const enum native_name ssl_stream_names[] = {
+#define X(name) NAME_##name,
+    SSL_STREAM_HOOKS(X)
+#undef X
+};
+static const enum native_name socket_names[] = {
+#define X(name) NAME_##name,
+    SOCKET_HOOKS(X)
+#undef X
+};
+
+#define COUNT(names) ((int)(sizeof(names) / sizeof(*(names))))
+
+static const enum native_name loop_names[] = {
+#define X(name) NAME_##name,
+    LOOP_HOOKS(X)
+#undef X
+};
+static const enum native_name io_loop_names[] = {
+#define X(name) NAME_##name,
+    IO_LOOP_HOOKS(X)
+#undef X
+};
 
 static const struct {
     const enum native_name *names;
@@ -32,6 +60,12 @@ static const struct {
     [GUARD_APPLICATION] = {application_names, APPLICATION_HOOK_COUNT},
     [GUARD_SERVER] = {server_names, SERVER_HOOK_COUNT},
     [GUARD_EXCHANGE] = {exchange_names, EXCHANGE_HOOK_COUNT},
+    [GUARD_LOOP] = {loop_names, LOOP_HOOK_COUNT},
+    [GUARD_IO_LOOP] = {io_loop_names, IO_LOOP_HOOK_COUNT},
+    [GUARD_IOSTREAM] = {stream_names, COUNT(stream_names)},
+    [GUARD_SSL_IOSTREAM] = {ssl_stream_names, COUNT(ssl_stream_names)},
+    [GUARD_PIPE_IOSTREAM] = {stream_names, COUNT(stream_names)},
+    [GUARD_SOCKET] = {socket_names, COUNT(socket_names)},
 };
 
 int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *base, PyTypeObject *original, PyObject *originals)
@@ -88,10 +122,11 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg)
     return 0;
 }
 
-/* Is Tornado's own definition of the hook not Tornado's any more? */
+/* Is Tornado's own definition of the hook not Tornado's any more? A version of Tornado may have none: then there is nothing to
+ * find. */
 static bool is_patched(struct guard *guard, int i, PyObject *name)
 {
-    return guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i];
+    return _PyType_Lookup(guard->original, name) != guard->originals[i];
 }
 
 static int has_cooperative_init(struct native_state *state, struct guard *guard, PyTypeObject *type)
@@ -154,6 +189,13 @@ uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeO
     guard->cache[place].tag = type->tp_version_tag;
     guard->cache[place].mask = mask;
     return mask;
+}
+
+uint64_t guard_hook_of(struct native_state *state, enum guard_set set, PyObject *name)
+{
+    PyObject *index = state->guards[set].index;
+    PyObject *number = index != NULL && PyUnicode_Check(name) ? PyDict_GetItemWithError(index, name) : NULL;
+    return number ? UINT64_C(1) << PyLong_AsLong(number) : 0;
 }
 
 uint64_t guard_dict_mask(struct native_state *state, enum guard_set set, PyObject *dict)

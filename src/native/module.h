@@ -27,8 +27,11 @@ struct handle_state;
     X(handle) \
     X(timer_handle) \
     X(loop) \
+    X(io_loop) \
     X(application) \
     X(handler) \
+    X(stream_buffer) \
+    X(stream) \
     X(transport) /* a stream socket of an event loop */ \
     X(socket_watch) \
     X(socket_operation) /* a coroutine of sock_recv() and its kin */ \
@@ -46,6 +49,7 @@ struct native_state {
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
+    PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
     struct handle_state *handles; /* owned (handle.h) */
@@ -66,9 +70,13 @@ NATIVE_TYPES(X)
 #undef X
 
 /* tp_new of types whose objects only the native code makes: TypeError. */
+/* An object of the type; of an abstract class, the TypeError that object.__new__() has for it. */
+PyObject *native_alloc(PyTypeObject *type);
 PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot);
+/* Adds methods that another file than the type's has. 0 or -1. */
+int native_add_methods(PyTypeObject *type, PyMethodDef *methods);
 
 #endif

@@ -1,10 +1,10 @@
-"""Runs the tests of asyncio libraries on asyncio's event loop and on tornadoc's, and tells where they differ.
+"""Runs the tests of asyncio libraries on the standard library's loop and on another one, and compares test by test.
 
-    python tests/suite/libraries.py [--workers N] [-v] [LIBRARY ...]
+    python tests/suite/libraries.py [--loop tornadoc:EventLoop] [LIBRARY ...]
 
-The libraries' source distributions, with their tests, and what these need go into build/libraries, in a virtual environment of
-their own. A test that fails on tornadoc's loop alone is tried again, by itself, on both: what fails only sometimes is listed, what
-fails again is a difference. With differences that suite_exclusions.py has no reason for, the exit status is 1.
+`make loop-libraries` calls it. The libraries are source distributions of fixed versions from the package index; with what their
+tests need they are installed into an environment of their own, build/libraries/python3.X. The exit status is 1 where a test
+fails on the other loop alone.
 """
 
 from __future__ import annotations
@@ -16,36 +16,31 @@ import os
 import pathlib
 import subprocess
 import sys
+import sysconfig
 import tarfile
-import time
-
-import suite_exclusions as excl
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-#: Each version of CPython has an environment of its own.
-PLACE = ROOT / "build" / "libraries" / f"{sys.version_info.major}.{sys.version_info.minor}"
+BUILD = ROOT / "build" / "libraries"
+VENV = BUILD / f"python{sysconfig.get_python_version()}"
 
-#: How often a test that differs is tried again.
-ATTEMPTS = 3
-#: Seconds for all the tests of a library on one loop.
-LIMIT = 1800
+#: Seconds for the tests of a library on a loop.
+LIMIT = 1500
+#: A result is one of these, the worst of a test's phases.
+WORST_LAST = ["passed", "skipped", "xfailed", "xpassed", "failed", "not run"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Library:
     name: str
     version: str
-    #: What the tests import besides the library and its own requirements.
-    needs: tuple[str, ...]
-    #: pytest's arguments instead of those in the library's own configuration.
+    #: What its tests need, besides its own dependencies.
+    requirements: tuple[str, ...]
+    #: For its pytest.
     arguments: tuple[str, ...]
-    #: For the build and for the tests.
-    environment: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def folder(self) -> pathlib.Path:
-        return PLACE / f"{self.name}-{self.version}"
+    #: Tests whose results differ from run to run on the standard loop, and why.
+    flaky: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 LIBRARIES = [
@@ -53,157 +48,152 @@ LIBRARIES = [
         "aiohttp",
         "3.14.5",
         (
-            "aiodns",
             "blockbuster",
             "brotli",
             "freezegun",
             "gunicorn",
             "isal",
-            "pkgconfig",
             "proxy.py",
             "pytest-codspeed",
             "pytest-cov",
             "pytest-mock",
+            "pytest-timeout",
+            "pytest-xdist",
             "python-on-whales",
             "trustme",
             "zlib_ng",
         ),
-        ("-m", "not dev_mode and not autobahn and not internal", "--ignore-glob=*/test_benchmarks_*", "tests"),
-        {"AIOHTTP_NO_EXTENSIONS": "1"},
+        # Benchmarks and the type checker's tests are not about loops; what is marked internal inspects aiohttp's own files.
+        ("--numprocesses=0", "--no-cov", "-m", "not dev_mode and not internal and not autobahn", "--ignore-glob=*/test_benchmarks_*"),
+        # Without its C parser, which changes nothing about the loop.
+        environment=(("AIOHTTP_NO_EXTENSIONS", "1"),),
     ),
     Library(
         "anyio",
         "4.16.0",
-        ("blockbuster", "exceptiongroup", "hypothesis", "psutil", "pytest-mock", "trustme", "truststore"),
-        ("-m", "not network", "tests"),
+        ("blockbuster", "hypothesis", "psutil", "pytest-mock", "pytest-timeout", "trustme", "truststore"),
+        ("-m", "not network", "-k", "not trio and not uvloop"),
     ),
 ]
 
 
-def prepare(libraries: list[Library]) -> pathlib.Path:
-    """Make the environment, unless it is there. Returns its Python."""
-    python = PLACE / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.check_call([sys.executable, "-m", "venv", str(PLACE / "venv")])
-    pip = [str(python), "-m", "pip", "-q", "--disable-pip-version-check"]
-    for library in libraries:
-        done = PLACE / f"{library.name}-{library.version}.installed"
-        if done.exists():
-            continue
-        print(f"{library.name} {library.version}: fetching and installing", flush=True)
-        environment = dict(os.environ, **library.environment)
-        source = [f"--no-binary={library.name}", f"{library.name}=={library.version}"]
-        subprocess.check_call([*pip, "download", "--no-deps", "--dest", str(PLACE), *source], env=environment)
-        with tarfile.open(PLACE / f"{library.name}-{library.version}.tar.gz") as archive:
-            if hasattr(tarfile, "data_filter"):
-                archive.extraction_filter = tarfile.data_filter
-            archive.extractall(PLACE)
-        common = ["tornado", "pytest", "pytest-timeout", "pytest-xdist"]
-        subprocess.check_call([*pip, "install", str(library.folder), *common, *library.needs], env=environment)
-        done.touch()
-    return python
+def pip(*arguments: str, **environment: str) -> None:
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q", *arguments]
+    subprocess.run(command, check=True, env={**os.environ, **environment}, stdout=sys.stderr)
+
+
+def prepare(library: Library) -> pathlib.Path:
+    """Install a library and what its tests need. Returns the folder of its sources."""
+    folder = BUILD / f"{library.name}-{library.version}"
+    stamp = VENV / f"{library.name}-{library.version}.installed"
+    wanted = repr(library)
+    if folder.is_dir() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return folder
+    if not (VENV / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+        # Of the version that this environment has.
+        import tornado
+
+        pip("install", "pytest>=9", f"tornado=={tornado.version}")
+    environment = dict(library.environment)
+    requirement = f"{library.name}=={library.version}"
+    pip("download", "--no-deps", "--no-binary", library.name, "-d", str(BUILD), requirement, **environment)
+    with tarfile.open(BUILD / f"{library.name}-{library.version}.tar.gz") as archive:
+        archive.extractall(BUILD, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    pip("install", str(folder), *library.requirements, **environment)
+    stamp.write_text(wanted, encoding="utf-8")
+    return folder
 
 
 @dataclasses.dataclass
 class Run:
-    outcomes: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
-    #: Loops of tornadoc's class, and of others, that all the processes made.
-    ours: int = 0
-    others: int = 0
-    seconds: float = 0.0
-    output: str = ""
-
-    def failed(self) -> set[str]:
-        return {test for test, (outcome, _) in self.outcomes.items() if outcome == "failed"}
-
-    def count(self, outcome: str) -> int:
-        return sum(1 for found, _ in self.outcomes.values() if found == outcome)
+    results: dict[str, str]
+    details: dict[str, str]
+    #: Loops made of the class in question; None: the process did not come to its end.
+    loops: int | None
 
 
-def run(python: pathlib.Path, library: Library, loop: str, workers: int, tests: list[str] | None = None) -> Run:
-    """The library's tests, or some of them, on the loop of "asyncio" or "tornadoc"."""
-    path = PLACE / "report.jsonl"
-    path.write_bytes(b"")
-    environment = dict(
-        os.environ,
-        **library.environment,
-        PYTHONPATH=os.pathsep.join([str(ROOT), str(HERE)]),
-        TORNADOC_SUITE_LOOP=loop,
-        TORNADOC_SUITE_REPORT=str(path),
-    )
-    environment.pop("PYTHONASYNCIODEBUG", None)
-    # As the library's own configuration has it, but for coverage and the number of processes.
-    command = [str(python), "-m", "pytest", "-o", "addopts=", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "loop_plugin"]
-    command += ["--timeout=120", f"--numprocesses={workers}"]
-    command += [*library.arguments[:-1], *tests] if tests else library.arguments
-    began = time.monotonic()
-    done = subprocess.run(
-        command,
-        cwd=library.folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=LIMIT,
-        check=False,
-    )
-    found = Run(seconds=time.monotonic() - began, output=done.stdout.decode("utf-8", "backslashreplace"))
-    for line in path.read_text(encoding="utf-8").splitlines():
+def run(library: Library, folder: pathlib.Path, loop: str, label: str) -> Run:
+    path = BUILD / f"{library.name}-{label}.jsonl"
+    output = BUILD / f"{library.name}-{label}.txt"
+    path.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        **dict(library.environment),
+        "SUITE_LOOP": loop,
+        "SUITE_REPORT": str(path),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")])),
+    }
+    command = [str(VENV / "bin" / "python"), "-X", "faulthandler", "-m", "pytest", "-p", "loop_plugin", "-q", "-p", "no:cacheprovider"]
+    with open(output, "wb") as file:
+        try:
+            subprocess.run([*command, *library.arguments], cwd=folder, env=environment, stdout=file, stderr=file, timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            print(f"    did not end in {LIMIT} s", file=sys.stderr)
+    made = Run({}, {}, None)
+    phases: dict[str, set[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         event = json.loads(line)
-        if "test" in event:
-            found.outcomes[event["test"]] = (event["outcome"], event["detail"])
-        else:
-            found.ours += event["ours"]
-            found.others += sum(event["others"].values())
-    return found
+        if "done" in event:
+            made.loops = event["ours"]
+            continue
+        test = event["test"]
+        phases.setdefault(test, set()).add(event["when"])
+        before = made.results.get(test, "passed")
+        made.results[test] = max(before, event["outcome"], key=WORST_LAST.index)
+        made.details[test] = made.details.get(test, "") + event["detail"]
+    for test, seen in phases.items():
+        if "teardown" not in seen:
+            made.results[test] = "not run"
+            made.details[test] = f"the process ended in it: see {output}"
+    return made
 
 
-def compare(python: pathlib.Path, library: Library, workers: int, verbose: bool) -> bool:
-    """Run, tell, and judge: is all as on asyncio's loop?"""
-    runs = {loop: run(python, library, loop, workers) for loop in ("asyncio", "tornadoc")}
-    stock, ours = runs["asyncio"], runs["tornadoc"]
-    for loop, found in runs.items():
-        print(
-            f"{library.name} {library.version} on {loop}: {found.count('passed')} passed, {found.count('failed')} failed, "
-            f"{found.count('skipped')} skipped in {found.seconds:.0f} s; loops made: {found.ours} of tornadoc, {found.others} others",
-            flush=True,
-        )
-    good = True
-    if not stock.count("passed") or not ours.count("passed") or not ours.ours or stock.ours:
-        print(f"    the tests did not run as they should:\n{stock.output[-3000:]}\n{ours.output[-3000:]}")
-        good = False
-    same = sum(1 for test, (outcome, _) in ours.outcomes.items() if stock.outcomes.get(test, ("",))[0] == outcome)
-    print(f"    {same} of {len(ours.outcomes)} tests with the same result")
-    for test in sorted(stock.outcomes.keys() - ours.outcomes.keys()):
-        print(f"    NOT RUN on tornadoc: {test}")
-        good = False
-    for test in sorted(stock.failed() - ours.failed()):
-        print(f"    fails on asyncio alone: {test}")
-    for test in sorted(ours.failed() - stock.failed()):
-        again = [run(python, library, "tornadoc", 0, [test]) for _ in range(ATTEMPTS)]
-        failures = sum(1 for found in again if test in found.failed())
-        reason = excl.find(excl.LIBRARIES, library.name, test)
-        if failures == 0:
-            print(f"    failed once, and passed {ATTEMPTS} times by itself: {test}")
-        elif reason is not None:
-            print(f"    excluded: {test} ({reason.reason})")
-        else:
-            print(f"    NEWLY FAILING: {test} ({failures} of {ATTEMPTS} times by itself)")
-            good = False
-        if verbose or (failures and reason is None):
-            print("        " + ours.outcomes[test][1].replace("\n", "\n        "))
-    return good
+def compare(library: Library, standard: Run, other: Run) -> list[str]:
+    """The names of the tests that are worse on the other loop than on the standard one."""
+    flaky = {name for name, _ in library.flaky}
+    worse = []
+    for test, result in standard.results.items():
+        found = other.results.get(test, "not run")
+        if found in ("failed", "not run", "xpassed") and found != result and test not in flaky:
+            worse.append(test)
+    return worse
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 4))
-    parser.add_argument("-v", "--verbose", action="store_true", help="every traceback")
-    parser.add_argument("names", nargs="*", metavar="LIBRARY")
+    parser.add_argument("--loop", default="tornadoc:EventLoop")
+    parser.add_argument("-v", "--verbose", action="store_true", help="the tracebacks of the tests that newly fail")
+    parser.add_argument("libraries", nargs="*", help=", ".join(library.name for library in LIBRARIES))
     options = parser.parse_args()
-    chosen = [library for library in LIBRARIES if not options.names or library.name in options.names]
-    python = prepare(chosen)
-    return 0 if all([compare(python, library, options.workers, options.verbose) for library in chosen]) else 1
+    BUILD.mkdir(parents=True, exist_ok=True)
+    bad = False
+    for library in LIBRARIES:
+        if options.libraries and library.name not in options.libraries:
+            continue
+        folder = prepare(library)
+        standard = run(library, folder, "asyncio:SelectorEventLoop", "standard")
+        other = run(library, folder, options.loop, options.loop.partition(":")[0])
+        worse = compare(library, standard, other)
+        same = sum(1 for test, result in standard.results.items() if other.results.get(test) == result)
+        failing = sum(1 for result in standard.results.values() if result == "failed")
+        print(
+            f"{library.name} {library.version}: {len(standard.results)} tests, {same} with the same result on {options.loop} "
+            f"({other.loops} loops), {failing} fail on the standard loop, {len(worse)} newly failing",
+            flush=True,
+        )
+        for test in worse:
+            print(f"    {standard.results[test]} -> {other.results.get(test, 'not run')}: {test}")
+            if options.verbose:
+                print(other.details.get(test, ""))
+        if not standard.results or standard.loops is None:
+            print(f"    the tests did not run through on the standard loop: see {BUILD}/{library.name}-standard.txt")
+            bad = True
+        if not other.loops:
+            print(f"    no loop was made by {options.loop}, or the process did not come to its end")
+            bad = True
+        bad = bad or bool(worse)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

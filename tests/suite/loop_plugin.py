@@ -1,50 +1,48 @@
-"""A plugin of pytest, for other projects' tests: chooses asyncio's event loop and writes the outcomes to a file.
+"""A pytest plugin for other projects' tests: asyncio makes the loops of SUITE_LOOP ("module:class"), results go to SUITE_REPORT.
 
-``TORNADOC_SUITE_LOOP`` is "tornadoc" or "asyncio", ``TORNADOC_SUITE_REPORT`` the file: a line of JSON for each event, either
-``{"test": id, "outcome": "passed" | "failed" | "skipped", "detail": text}`` or, for each process, ``{"ours": n, "others": {name: n}}``.
+The report has a line of JSON for each phase of each test, and at last one with the number of loops made of that class and of
+others. A test that was in progress when the process ended has no "teardown" line.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 import os
 from typing import Any
 
 import pytest
-import suite_loops
-import tornadoc
+import suite_recording
 
-if os.environ["TORNADOC_SUITE_LOOP"] == "tornadoc":
-    suite_loops.substitute(tornadoc.EventLoop, tornadoc.EventLoopPolicy)
-_ours, _others = suite_loops.count_loops(tornadoc.EventLoop)
+MODULE, _, NAME = os.environ["SUITE_LOOP"].partition(":")
+REPORT = open(os.environ["SUITE_REPORT"], "a", encoding="utf-8")
 
-#: What the phases of a test have said so far.
-_outcomes: dict[str, tuple[str, str]] = {}
+loop_class: type = getattr(importlib.import_module(MODULE), NAME)
+ours, others = suite_recording.count_loops(loop_class)
 
 
-def _write(event: dict[str, Any]) -> None:
-    with open(os.environ["TORNADOC_SUITE_REPORT"], "ab", buffering=0) as file:
-        file.write(json.dumps(event).encode() + b"\n")
+class Policy(asyncio.DefaultEventLoopPolicy):
+    # A static method, because a function in this place would be bound.
+    _loop_factory = staticmethod(loop_class)
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        return  # the controller hears of it too
-    if report.failed or (report.skipped and report.nodeid not in _outcomes):
-        _outcomes[report.nodeid] = (report.outcome, report.longreprtext)
-    if report.when == "teardown":
-        outcome, detail = _outcomes.pop(report.nodeid, ("passed", ""))
-        _write({"test": report.nodeid, "outcome": outcome, "detail": detail})
+def write(**event: Any) -> None:
+    REPORT.write(json.dumps(event) + "\n")
+    REPORT.flush()
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    if report.failed:
-        _write({"test": report.nodeid, "outcome": "failed", "detail": report.longreprtext})
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    asyncio.set_event_loop_policy(Policy())
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    outcome = report.outcome
+    if hasattr(report, "wasxfail"):
+        outcome = "xpassed" if outcome == "passed" else "xfailed"
+    write(test=report.nodeid, when=report.when, outcome=outcome, detail=report.longreprtext if outcome == "failed" else "")
 
 
 def pytest_sessionfinish() -> None:
-    if not os.environ.get("PYTEST_XDIST_WORKER"):
-        # Tests whose process ended in the middle of them have no teardown.
-        for test, (outcome, detail) in _outcomes.items():
-            _write({"test": test, "outcome": outcome, "detail": detail})
-    _write({"ours": sum(_ours.values()), "others": dict(_others)})
+    write(done=True, ours=sum(ours.values()), others=dict(others))

@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import collections
 import faulthandler
 import fnmatch
+import functools
 import json
+import os
 import sys
 import threading
 import traceback
@@ -165,3 +169,30 @@ def flatten(suite: unittest.TestSuite) -> list[unittest.TestCase]:
         else:
             tests.append(item)
     return tests
+
+
+def search_here_last() -> None:
+    """Let tests find their own modules before those beside this file, which processes that they start import as well."""
+    sys.path.append(sys.path.pop(sys.path.index(os.path.dirname(os.path.abspath(__file__)))))
+
+
+def count_loops(loop_class: type) -> tuple[collections.Counter[str], collections.Counter[str]]:
+    """Count the loops that are made from now on: those of `loop_class` and the others, by the names of their classes."""
+    ours: collections.Counter[str] = collections.Counter()
+    others: collections.Counter[str] = collections.Counter()
+
+    def wrap(cls: Any) -> None:
+        original = cls.__init__
+
+        @functools.wraps(original)
+        def counting(self: Any, *args: Any, **kwargs: Any) -> None:
+            if not hasattr(self, "_counted_by_suite"):
+                self._counted_by_suite = True
+                (ours if isinstance(self, loop_class) else others)[type(self).__qualname__] += 1
+            original(self, *args, **kwargs)
+
+        cls.__init__ = counting
+
+    for cls in {loop_class, asyncio.BaseEventLoop}:
+        wrap(cls)
+    return ours, others
