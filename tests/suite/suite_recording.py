@@ -148,7 +148,7 @@ _MARK = "_tornadoc_expects_failure"
 
 def expect_failure(test: unittest.TestCase) -> None:
     """Make unittest take the failure of `test` for a success, and its success for a failure."""
-    setattr(test, "__unittest_expecting_failure__", True)
+    test.__unittest_expecting_failure__ = True
     setattr(test, _MARK, True)
 
 

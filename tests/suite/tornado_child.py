@@ -17,7 +17,7 @@ from typing import Any
 
 import suite_recording
 
-#: Tornado's classes that have native ones of the same name behind them, once these exist: (module, class).
+#: Tornado's classes that have native ones behind them: (module, class).
 NATIVE = [
     ("web", "Application"),
     ("web", "RequestHandler"),
@@ -29,8 +29,8 @@ NATIVE = [
     ("iostream", "SSLIOStream"),
     ("iostream", "PipeIOStream"),
     ("tcpserver", "TCPServer"),
-    ("ioloop", "IOLoop"),
-    ("ioloop", "PeriodicCallback"),
+    ("platform.asyncio", "AsyncIOLoop"),
+    ("platform.asyncio", "AsyncIOMainLoop"),
 ]
 
 
@@ -39,15 +39,16 @@ def check_substitution() -> None:
     import asyncio
 
     import tornado
-    import tornadoc
     from tornado.ioloop import IOLoop
+
+    import tornadoc
     from tornadoc import _native
 
     # install() leaves the headers of earlier versions alone: they accept folded lines.
     untouched = {("httputil", "HTTPHeaders")} if tornado.version_info < (6, 6) else set()
     for module, name in NATIVE:
         theirs = getattr(importlib.import_module("tornado." + module), name)
-        native = getattr(_native, name, None)
+        native = _native.IOLoop if module == "platform.asyncio" else getattr(_native, name, None)
         if native is not None and (module, name) not in untouched and not issubclass(theirs, native):
             raise AssertionError(f"tornado.{module}.{name} is {theirs!r}, without {native!r} behind it")
     loop = IOLoop(make_current=False)
