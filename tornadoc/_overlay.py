@@ -32,6 +32,8 @@ _REPLACEMENTS: dict[Any, Any] = {
     tornado.platform.asyncio.BaseAsyncIOLoop: platform_asyncio.BaseAsyncIOLoop,
     tornado.platform.asyncio.AsyncIOMainLoop: platform_asyncio.AsyncIOMainLoop,
     tornado.platform.asyncio.AsyncIOLoop: platform_asyncio.AsyncIOLoop,
+    # Tornado 6.6 makes it when it is asked for.
+    platform_asyncio.AnyThreadEventLoopPolicy.__base__: platform_asyncio.AnyThreadEventLoopPolicy,
     tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,

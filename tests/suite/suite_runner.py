@@ -129,7 +129,15 @@ def run_asyncio(module: str, loop: str = OUR_LOOP, tests: str = "*") -> Report:
     foreign = {name for end in report.ends for name in end["others"]}
     if module not in ASYNCIO_OWN_LOOP and foreign - {DOUBLE} and report.loops("ours") == 0:
         report.problems.append(f"no loop was made by {loop}: the substitution takes no effect")
+    if loop == OUR_LOOP:
+        report.problems += standard_loops(report)
     return report
+
+
+def standard_loops(report: Report) -> list[str]:
+    """A problem, if loops of the standard library were made where all should be of tornadoc's class."""
+    made = sum(end["others"].get("_UnixSelectorEventLoop", 0) for end in report.ends)
+    return [f"{made} loops of asyncio's own class were made"] if made else []
 
 
 def run_tornado(module: str, tests: str = "*") -> Report:
@@ -139,7 +147,11 @@ def run_tornado(module: str, tests: str = "*") -> Report:
     for pattern, exclusion in exclusions.items():
         if exclusion.kind == excl.FAILS:
             arguments += ["--expect-failure", pattern]
-    return _run([*arguments, module], exclusions)
+    report = _run([*arguments, module], exclusions)
+    report.problems += standard_loops(report)
+    if tests == "*" and report.ends and report.loops("ours") == 0:
+        report.problems.append("no loop of tornadoc's class was made")
+    return report
 
 
 def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:

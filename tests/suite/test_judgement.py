@@ -46,6 +46,12 @@ def test_an_exclusion_has_to_name_a_test() -> None:
     assert suite_runner.judge(report(test_a="passed"), exclusions) == ["EXCLUDED, BUT THERE IS NO SUCH TEST Case.test_gone"]
 
 
+def test_loops_of_the_standard_library_are_a_problem() -> None:
+    ends = [{"ours": {"EventLoop": 3}, "others": {"TestLoop": 2}}, {"ours": {}, "others": {"_UnixSelectorEventLoop": 1}}]
+    assert suite_runner.standard_loops(Report(ends=ends[:1])) == []
+    assert suite_runner.standard_loops(Report(ends=ends)) == ["1 loops of asyncio's own class were made"]
+
+
 @pytest.fixture
 def child(tmp_path, monkeypatch):
     """Runs the tests of a source text in processes, as those of other projects are run."""

@@ -353,3 +353,29 @@ def test_install_sets_the_policy():
     finally:
         tornadoc.uninstall()
     assert asyncio.get_event_loop_policy() is before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_policy_of_any_thread_makes_the_native_loop():
+    import tornado.platform.asyncio
+
+    before = asyncio.get_event_loop_policy()
+    stock = tornado.platform.asyncio.AnyThreadEventLoopPolicy
+    made = []
+
+    def in_thread():
+        loop = asyncio.get_event_loop()
+        made.append(type(loop))
+        loop.close()
+
+    tornadoc.install()
+    try:
+        asyncio.set_event_loop_policy(tornado.platform.asyncio.AnyThreadEventLoopPolicy())
+        thread = threading.Thread(target=in_thread)
+        thread.start()
+        thread.join()
+    finally:
+        asyncio.set_event_loop_policy(before)
+        tornadoc.uninstall()
+    assert made == [tornadoc.EventLoop]
+    assert tornado.platform.asyncio.AnyThreadEventLoopPolicy is stock

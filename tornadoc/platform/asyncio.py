@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import typing
+import warnings
 from typing import Any
 
 import tornado.platform.asyncio as _tornado
@@ -49,3 +50,15 @@ class AsyncIOLoop(BaseAsyncIOLoop, _tornado.AsyncIOLoop):  # type: ignore[misc, 
             if made is not None:
                 made.close()
             raise
+
+
+with warnings.catch_warnings():
+    # CPython 3.14 deprecates the base class, with a warning to whoever looks at it.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    _TornadoPolicy: Any = _tornado.AnyThreadEventLoopPolicy
+
+
+class AnyThreadEventLoopPolicy(_TornadoPolicy):
+    """Tornado's policy, which makes a loop for each thread that asks for the current one: a `tornadoc.EventLoop`."""
+
+    _loop_factory = EventLoop
