@@ -382,9 +382,7 @@ async def traffic(rng: random.Random, debug: bool) -> None:
 
 
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
-def test_descriptors_that_come_again_carry_nobody_else_s_data(
-    make_loop: Callable[[], Any], seed: int, debug: bool
-) -> None:
+def test_descriptors_that_come_again_carry_nobody_else_s_data(make_loop: Callable[[], Any], seed: int, debug: bool) -> None:
     loop = make_loop()
     errors: list[Any] = []
     loop.set_exception_handler(lambda _, context: errors.append(context))
