@@ -171,13 +171,14 @@ def test_callbacks_run_once_in_order_and_leave_nothing(make_loop: Callable[[], A
     loop.set_debug(debug)
     loop.slow_callback_duration = 100
     callbacks = Callbacks(loop, random.Random(seed))
-    loop.set_exception_handler(lambda _, context: callbacks.errors.append(context))
+    errors = callbacks.errors
+    loop.set_exception_handler(lambda _, context: errors.append(context))
     gc.collect()
     for _ in range(20):
         callbacks.soon()
     drain(loop, callbacks)
     callbacks.check()
-    assert all(isinstance(context["exception"], ZeroDivisionError) for context in callbacks.errors)
+    assert all(isinstance(context["exception"], ZeroDivisionError) for context in errors)
     live, loop_ref = callbacks.live, weakref.ref(loop)
     loop.close()
     loop.set_exception_handler(None)
