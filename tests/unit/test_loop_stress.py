@@ -182,7 +182,7 @@ def test_callbacks_run_once_in_order_and_leave_nothing(make_loop: Callable[[], A
     live, loop_ref = callbacks.live, weakref.ref(loop)
     loop.close()
     loop.set_exception_handler(None)
-    del callbacks, loop
+    del callbacks, errors, loop
     gc.collect()
     assert len(live) == 0
     assert loop_ref() is None
