@@ -375,7 +375,9 @@ static PyObject *loop_ready_handles(LoopObject *self, PyObject *Py_UNUSED(ignore
 {
     PyObject *list = PyList_New((Py_ssize_t)self->ready_count);
     for (size_t i = 0; list != NULL && i < self->ready_count; i++) {
-        PyList_SET_ITEM(list, (Py_ssize_t)i, Py_NewRef(self->ready[(self->ready_head + i) & (self->ready_size - 1)]));
+        PyObject *handle = self->ready[(self->ready_head + i) & (self->ready_size - 1)];
+        handle_track(self->state, handle); /* who looks may keep it */
+        PyList_SET_ITEM(list, (Py_ssize_t)i, Py_NewRef(handle));
     }
     return list;
 }
