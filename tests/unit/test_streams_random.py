@@ -1,8 +1,9 @@
 """Random programs over a socketpair: the same outcomes from Tornado's IOStream and tornadoc's.
 
-A program is a list of steps made from a seed. The raw end of the pair writes, reads, shuts down and closes; the stream reads in every
-way, writes and closes. After each step the loop runs until nothing more can happen, so that a difference in how many iterations
-something takes is no difference. TORNADOC_STREAM_PROGRAMS is the number of programs, TORNADOC_STREAM_SEED the first seed.
+A program is a list of steps made from a seed. The raw end of the pair writes, reads, shuts down and closes; the stream
+reads in every way, writes and closes. After each step the loop runs until nothing more can happen, so that a difference
+in how many iterations something takes is no difference. TORNADOC_STREAM_PROGRAMS is the number of programs,
+TORNADOC_STREAM_SEED the first seed.
 """
 
 import asyncio
@@ -49,7 +50,10 @@ def make_program(seed):
         "read_into": lambda: (choose.choice(SIZES[:9]), choose.random() < 0.4),
         "read_until_close": lambda: (),
         "cancel": lambda: (),
-        "write": lambda: (choose.choice((b"", b"x", words(choose), b"w" * 400000)), choose.choice((bytes, bytearray, memoryview))),
+        "write": lambda: (
+            choose.choice((b"", b"x", words(choose), b"w" * 400000)),
+            choose.choice((bytes, bytearray, memoryview)),
+        ),
         "set_close_callback": lambda: (),
         "look": lambda: (),
         "close": lambda: (choose.random() < 0.3,),
