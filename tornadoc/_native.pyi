@@ -48,7 +48,20 @@ def guard(
     originals: dict[str, Any],
     /,
 ) -> None: ...
-def changed_hooks(set: Literal["handler", "application", "server", "exchange"], cls: type, /) -> list[str]: ...
+def changed_hooks(
+    set: Literal[
+        "handler",
+        "application",
+        "server",
+        "exchange",
+        "iostream",
+        "ssl_iostream",
+        "pipe_iostream",
+        "socket",
+    ],
+    cls: type,
+    /,
+) -> list[str]: ...
 def routes_changed() -> None: ...
 
 @disjoint_base
@@ -256,7 +269,7 @@ class Engine:
 
     def __new__(cls) -> Engine: ...
     def run(self, *ignored: Any) -> None: ...
-    def close(self) -> None: ...
+    def close(self, files: bool = True, /) -> None: ...
     def fileno(self) -> int: ...
 
 @final

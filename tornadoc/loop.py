@@ -202,7 +202,7 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
         """Close the loop and what its HTTP servers still serve; see asyncio's `loop.close()`."""
         if not self.is_running() and not self.is_closed():
             # While its callbacks may still schedule something.
-            self._engine.close()
+            self._engine.close(False)
         super().close()
 
 

@@ -358,7 +358,8 @@ static void close_descriptors(EngineObject *self)
 }
 
 PyDoc_STRVAR(engine_close_doc,
-             "close($self)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls this).");
+             "close($self, files=True, /)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls "
+             "this). With files=False, streams are let go of with their descriptors open, as loop.close() does.");
 
 /* Closes one of the objects that are served; false if there is none left. */
 static bool close_one(EngineObject *self)
@@ -377,9 +378,14 @@ static bool close_one(EngineObject *self)
     return false;
 }
 
-static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *engine_close(EngineObject *self, PyObject *args)
 {
+    int files = 1;
+    if (!PyArg_ParseTuple(args, "|p:close", &files)) {
+        return NULL;
+    }
     Py_INCREF(self);
+    self->keep_files = !files;
     while (!self->closed && close_one(self)) {
         /* From the start each time: callbacks may have registered something in a slot that was passed. */
     }
@@ -507,7 +513,7 @@ static void engine_dealloc(EngineObject *self)
 
 static PyMethodDef engine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))engine_run, METH_FASTCALL, engine_run_doc},
-    {"close", (PyCFunction)engine_close, METH_NOARGS, engine_close_doc},
+    {"close", (PyCFunction)engine_close, METH_VARARGS, engine_close_doc},
     {"fileno", (PyCFunction)engine_fileno, METH_NOARGS, engine_fileno_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -208,14 +208,14 @@ static int on_turn(PyObject *owner)
     return dispatch((StreamObject *)owner);
 }
 
-/* IOLoop.close(all_fds=True) closes the file, and tells nobody. */
+/* IOLoop.close(all_fds=True) closes the file, and tells nobody; loop.close() just forgets the stream. */
 static void on_close(PyObject *owner)
 {
     StreamObject *self = (StreamObject *)owner;
     PyObject *file = self->kind == STREAM_PIPE ? self->file : self->socket;
     if (self->source.fd >= 0) {
         engine_unwatch(self->engine, &self->source);
-        if (stream_is_set(file)) {
+        if (stream_is_set(file) && !self->engine->keep_files) {
             Py_INCREF(file);
             PyObject *none = PyObject_CallMethodNoArgs(file, NAME(self->state, close));
             if (none == NULL) {

@@ -77,7 +77,7 @@ int stream_find(StreamObject *self, size_t *size)
             *size = available < wanted ? available : (size_t)wanted;
             return 1;
         }
-        /* It may be what a read has left that failed: the one that is pending can be another one. */
+        /* The number may be that of a read that the stream's end has failed. */
     }
     if (stream_is_set(self->read_delimiter)) {
         return find_delimiter(self, size);

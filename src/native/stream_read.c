@@ -28,6 +28,12 @@ static PyObject *start_read(StreamObject *self)
     return future;
 }
 
+/* Has an unsatisfiable read left its delimiter behind? Tornado's read_bytes() and read_into() still look for it. */
+static bool has_delimiter_left(const StreamObject *self)
+{
+    return self->closed && (stream_is_set(self->read_delimiter) || stream_is_set(self->read_regex));
+}
+
 /* A read fails at once: nobody will look at the future, whose exception must not be reported as lost. */
 static void silence(StreamObject *self, PyObject *future)
 {
@@ -176,7 +182,7 @@ static PyObject *stream_read_bytes(StreamObject *self, PyObject *const *args, Py
         return NULL;
     }
     int fast = stream_enter(self);
-    if (fast == 1 && (wanted < 0 || self->user_buffer != NULL)) {
+    if (fast == 1 && (wanted < 0 || self->user_buffer != NULL || has_delimiter_left(self))) {
         fast = stream_make_general(self, true);
     }
     if (fast <= 0) {
@@ -236,7 +242,7 @@ static PyObject *stream_read_into(StreamObject *self, PyObject *const *args, Py_
         return NULL;
     }
     int fast = stream_enter(self);
-    if (fast == 1 && (self->user_buffer != NULL || stream_is_set(self->read_future))) {
+    if (fast == 1 && (self->user_buffer != NULL || stream_is_set(self->read_future) || has_delimiter_left(self))) {
         fast = stream_make_general(self, true);
     }
     if (fast == 1 && (stream_spill(self) < 0 || (fast = use_buffer(self, values[0])) < 0)) {

@@ -585,3 +585,16 @@ def test_regexes_of_any_kind(iostreams, loop):
         return results
 
     assert run(main(), loop) == [b"abc", b"123"]
+
+
+def test_a_closed_stream_is_read_to_its_end_after_a_read_that_was_too_long(iostreams, loop):
+    async def main():
+        a, b = socket_pair(iostreams)
+        pending = a.read_bytes(100)
+        await b.write(b"one\ntwo\nrest")
+        b.close()
+        with pytest.raises(StreamClosedError):
+            await pending
+        return [await a.read_until(b"\n"), await a.read_until_regex(b"o\n"), await a.read_until_close()]
+
+    assert run(main(), loop) == [b"one\n", b"two\n", b"rest"]

@@ -12,6 +12,8 @@ from stream_support import IMPLEMENTATIONS, certificate, logged, new_loops, run,
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
 
+from tornadoc.platform.asyncio import AsyncIOLoop
+
 OURS = IMPLEMENTATIONS["tornadoc"]
 
 
@@ -236,9 +238,10 @@ def test_tls_messages_seen_by_a_callback_that_closes(loop, tmp_path, how):
         assert run(main(), loop)
 
 
+@pytest.mark.parametrize("make_loop", [IOLoop, AsyncIOLoop])
 @pytest.mark.parametrize("all_fds", [True, False])
-def test_the_loop_is_closed_under_streams(all_fds):
-    io_loop = IOLoop(make_current=False)
+def test_the_loop_is_closed_under_streams(all_fds, make_loop):
+    io_loop = make_loop(make_current=False)
     streams = []
 
     async def main():

@@ -28,6 +28,12 @@ class BaseAsyncIOLoop(_native.IOLoop, IOLoop, _tornado.BaseAsyncIOLoop):  # type
     Tornado's.
     """
 
+    def close(self, all_fds: bool = False) -> None:
+        """Close the loop; with all_fds, the files of its handlers and streams, too. See Tornado's."""
+        if all_fds and isinstance(self.asyncio_loop, EventLoop) and not self.asyncio_loop.is_running():
+            self.asyncio_loop._engine.close()
+        super().close(all_fds=all_fds)
+
 
 class AsyncIOMainLoop(BaseAsyncIOLoop, _tornado.AsyncIOMainLoop):  # type: ignore[misc, no-redef]
     """The IOLoop of the current asyncio loop; see Tornado's."""
