@@ -58,6 +58,7 @@ ASYNCIO: dict[str, Exclusion] = {
 _COALESCED = "small chunks come together, as in Tornado 6.6, and not one by one, as in the version for Python 3.10"
 
 TORNADO: dict[str, Exclusion] = {
+    "gen_test/RunnerGCTest.test_gc": Exclusion("gives a full garbage collection and its callback 0.2 s", FLAKY),
     "simple_httpclient_test/SimpleHTTPSClientTestCase.test_request_timeout": Exclusion(
         "fails where certificates and a TLS handshake take more than 0.1 s, on a busy machine: with Tornado alone, too", FLAKY
     ),

@@ -159,6 +159,8 @@ def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:
     skip = [pattern for pattern, exclusion in exclusions.items() if exclusion.kind == excl.SKIPPED]
     folders = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders))
+    # A busy machine is no reason to fail.
+    environment["ASYNC_TEST_TIMEOUT"] = str(LIMIT / 2)
     # Debug mode and its like would reach loops that count on being without.
     environment.pop("PYTHONASYNCIODEBUG", None)
     for _ in range(RESTARTS):
