@@ -41,7 +41,8 @@ def observe(server, name, error):
     records = server.records()
     if name in ("accept", "register"):
         # The call that failed is another one, in another place: the message can't be the same.
-        records = [(level, text) for _, level, _, text in records]
+        # And what was forgotten with the connection is told when the collector comes to it, or not.
+        records = [(level, text) for _, level, _, text in records if text is not None or server.kind == "socks"]
     return seen, records
 
 
