@@ -31,7 +31,4 @@ def add_accept_handler(  # type: ignore[no-redef]
     :returns: a function that stops accepting. It may be called again.
     :raises ValueError: the socket is being accepted from already.
     """
-    try:
-        return _native.Listener(current_engine(), sock, callback)
-    except FileExistsError:
-        raise ValueError(f"fd {sock.fileno()} added twice") from None
+    return _native.Listener(current_engine(), sock, callback)

@@ -12,18 +12,17 @@
 int conn_tls_start(ServerConnectionObject *self, PyObject *context)
 {
     struct native_state *state = self->state;
+    Py_INCREF(context);
     self->tls = tls_new(state, context);
-    if (self->tls == NULL) {
-        return -1;
+    PyObject *callback = self->tls ? PyObject_GetAttr(context, NAME(state, sni_callback)) : NULL;
+    int status = callback == NULL ? -1 : 0;
+    if (status == 0 && callback != Py_None && self->phase != CONN_CLOSED && conn_stream(self) == NULL) {
+        /* The callback is given the socket, which has to be the one that handlers find later. */
+        status = -1;
     }
-    PyObject *callback = PyObject_GetAttr(context, NAME(state, sni_callback));
-    bool visible = callback != Py_None;
-    if (callback == NULL) {
-        return -1;
-    }
-    Py_DECREF(callback);
-    /* The callback is given the socket, which then has to be the one that handlers find later. */
-    return visible && conn_stream(self) == NULL ? -1 : 0;
+    Py_XDECREF(callback);
+    Py_DECREF(context);
+    return status;
 }
 
 static PyObject *peer_name(ServerConnectionObject *self)

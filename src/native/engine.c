@@ -83,6 +83,19 @@ int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uin
     return -1;
 }
 
+struct engine_source *engine_find(EngineObject *engine, const struct engine_kind *kind, int fd)
+{
+    for (uint32_t i = 0; i < engine->poller.slot_count; i++) {
+        if (engine->poller.slots[i].fn == on_source_event) {
+            struct engine_source *source = engine->poller.slots[i].owner;
+            if (source->kind == kind && source->fd == fd) {
+                return source;
+            }
+        }
+    }
+    return NULL;
+}
+
 int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events)
 {
     if (!engine->closed && source->fd >= 0 && td_poller_modify(&engine->poller, source->fd, events, source->slot) != TD_OK) {

@@ -67,6 +67,8 @@ void engine_release(EngineObject *engine);
 void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
 /* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */
 int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
+/* A source of this kind that watches this descriptor; NULL if there is none. Looks at all of them: for rare occasions. */
+struct engine_source *engine_find(EngineObject *engine, const struct engine_kind *kind, int fd);
 /* Changes the events of a watched descriptor. 0, or -1 with OSError. */
 int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events);
 /* Stops watching, before the descriptor is closed, and drops the engine's reference: the caller has another one. A source that

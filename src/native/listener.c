@@ -229,6 +229,11 @@ static ListenerObject *listen_on(struct native_state *state, EngineObject *engin
     if (fd < 0) {
         return NULL;
     }
+    struct engine_source *known = engine_find(engine, &listener_engine_kind, fd);
+    if (known != NULL && ((ListenerObject *)known->owner)->socket == socket) {
+        PyErr_Format(PyExc_ValueError, "fd %d added twice", fd); /* as IOLoop.add_handler */
+        return NULL;
+    }
     ListenerObject *self = (ListenerObject *)state->listener_type->tp_alloc(state->listener_type, 0);
     if (self == NULL) {
         return NULL;

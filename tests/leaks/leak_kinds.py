@@ -339,8 +339,51 @@ def tls_keep_alive(ports, count):
     repeat(ports, count, request("/write"), server="tls")
 
 
+closing("tls_looked_at", request("/curious"), server="tls", closes=False, ordinary=0)
+closing("tls_closed_by_the_server", request("/write", "Connection: close"), server="tls", ordinary=0)
+
+
+@kind()
+def tls_large_answer(ports, count):
+    repeat(ports, count, request("/large"), server="tls")
+
+
+@kind(ordinary=0)
+def tls_no_handshake(ports, count):
+    """Plain HTTP, the beginning of a handshake, nothing at all."""
+    for i in range(count):
+        with socket.create_connection(("127.0.0.1", ports["tls"]), timeout=30) as sock:
+            sock.sendall((request("/write"), b"\x16\x03\x01\x02\x00\x01", b"")[i % 3])
+            if i % 3:
+                sock.shutdown(socket.SHUT_WR)
+            while True:
+                try:
+                    if not sock.recv(65536):
+                        break
+                except ConnectionError:
+                    break
+
+
+@kind(ordinary=0)
+def tls_detached(ports, count):
+    for _ in range(count):
+        with Client(ports, "tls") as client:
+            client.send(request("/detached"))
+            assert client.answer()[0] == 200
+            client.until_closed()
+
+
+@kind(ordinary=0)
+def tls_websocket(ports, count):
+    websocket_echo(ports, count, "tls")
+
+
 @kind(ordinary=5)
 def websocket(ports, count):
+    websocket_echo(ports, count, "main")
+
+
+def websocket_echo(ports, count, server):
     handshake = request(
         "/echo",
         "Upgrade: websocket",
@@ -354,7 +397,7 @@ def websocket(ports, count):
         return bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
     for _ in range(count):
-        with Client(ports) as client:
+        with Client(ports, server) as client:
             client.send(handshake + frame(1, b"early"))
             assert client.answer()[0] == 101
             client.send(frame(1, b"hello"))
@@ -379,6 +422,11 @@ EXPENSIVE = {
     "gzip_body": 2,
     "byte_by_byte": 2,
     "tls": 4,
+    "tls_looked_at": 4,
+    "tls_closed_by_the_server": 4,
+    "tls_large_answer": 8,
+    "tls_detached": 4,
+    "tls_websocket": 4,
 }
 
 TOTAL = int(os.environ.get("TORNADOC_LEAK_REQUESTS", "20000"))

@@ -8,8 +8,9 @@ from tornado.log import gen_log
 
 #: Hooks of the other files that are tried over TLS as well.
 OVER_TLS = """method method_after_flush method_pipelined coroutine_method future_of_flush streaming_data streaming_close
-    delegate_start delegate_headers delegate_data delegate_close write_before finish_after on_finish_after flush_after initialize_before on_connection_close close_callback
-    stream_close_callback server_on_close logging_access logging_malformed""".split()
+    delegate_start delegate_headers delegate_data delegate_close write_before finish_after on_finish_after
+    flush_after initialize_before on_connection_close close_callback stream_close_callback server_on_close
+    logging_access logging_malformed""".split()
 
 
 def secure(made, context=None):

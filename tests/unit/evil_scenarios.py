@@ -1,14 +1,15 @@
 """Python code that misbehaves while C is calling it.
 
 Run as a program with the name of a hook, or hook/action: a hook is a place where C calls Python; in it, every action of ACTIONS
-is tried on a fresh server. With EVIL_TLS in the environment, all of it goes over TLS. Lines of JSON for each scenario, so that whoever started this knows where it crashed.
+is tried on a fresh server. With EVIL_TLS in the environment, all of it goes over TLS. Lines of JSON for each scenario, so that
+whoever started this knows where it crashed.
 """
 
 import asyncio
 import faulthandler
 import gc
-import json
 import inspect
+import json
 import logging
 import os
 import socket
