@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import hashlib
 import logging
+import socket
 import ssl
 import types
 from typing import Any
@@ -18,7 +20,20 @@ import tornado.iostream
 import tornado.log
 import tornado.web
 
-from tornadoc import _native, _run, _tls, http1connection, httpserver, httputil, iostream, loop, routing, web
+from tornadoc import (
+    _engine,
+    _native,
+    _run,
+    _tls,
+    _transports,
+    http1connection,
+    httpserver,
+    httputil,
+    iostream,
+    loop,
+    routing,
+    web,
+)
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -66,6 +81,12 @@ def bind() -> None:
         Future=asyncio.Future,
         CancelledError=asyncio.CancelledError,
         Logger=logging.Logger,
+        BufferedProtocol=asyncio.BufferedProtocol,
+        SelectorEventLoop=asyncio.SelectorEventLoop,
+        socket=socket.socket,
+        socket_recv=_socket.socket.recv,
+        socket_recv_into=_socket.socket.recv_into,
+        socket_send=_socket.socket.send,
         sha1=sha1,
         SSLEOFError=ssl.SSLEOFError,
         SSLError=ssl.SSLError,
@@ -76,14 +97,17 @@ def bind() -> None:
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
+        engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
         log_exception=http1connection.log_exception,
         log_message=http1connection.log_message,
+        log_transport=_transports.log_transport,
         make_stream=iostream.make_stream,
         make_ui=_run.make_ui,
+        poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
         report_callback=loop.report_callback,
         report_slow=loop.report_slow,
@@ -94,6 +118,7 @@ def bind() -> None:
         run_general=_run.run_general,
         split_host=_run.split_host,
         start_task=_run.start_task,
+        warn_lost_write=_transports.warn_lost_write,
         tls_adopt=_tls.adopt,
         tls_context=_tls.context,
         tls_stream=_tls.make_stream,

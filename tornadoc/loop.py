@@ -1,7 +1,7 @@
 """The event loop: `_native.EventLoop` (src/native/loop.c) ahead of asyncio's own.
 
-The native class has the ready queue, the timers, the epoll set, handles, readers and writers. asyncio's transports, TLS,
-subprocesses, name resolution and executors run over it as they are.
+The native class has the ready queue, the timers, the epoll set, handles, readers and writers; NativeTransports has stream
+transports and the socket methods. asyncio's TLS, subprocesses, name resolution and executors run over it as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tornadoc import _native
+from tornadoc._transports import NativeTransports
 
 __all__ = ["EventLoop", "EventLoopPolicy", "new_event_loop"]
 
@@ -96,7 +97,7 @@ class _Selector(selectors.BaseSelector):
             loop._release()
 
 
-class EventLoop(_native.EventLoop, asyncio.SelectorEventLoop):
+class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
     """An asyncio event loop, run in C, for `asyncio.Runner(loop_factory=tornadoc.EventLoop)`.
 
     It is an `asyncio.SelectorEventLoop` in all that asyncio documents. HTTP servers of tornadoc are served from the same epoll

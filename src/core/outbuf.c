@@ -92,6 +92,23 @@ enum td_status td_outbuf_append_held(struct td_outbuf *out, const char *data, si
     return TD_OK;
 }
 
+void td_outbuf_splice(struct td_outbuf *out, struct td_outbuf *added)
+{
+    if (added->first == NULL) {
+        return;
+    }
+    if (out->last != NULL) {
+        out->last->next = added->first;
+    }
+    else {
+        out->first = added->first;
+    }
+    out->last = added->last;
+    out->size += added->size;
+    out->written += added->size;
+    *added = (struct td_outbuf){0};
+}
+
 int td_outbuf_vector(const struct td_outbuf *out, struct iovec *vector, int max)
 {
     int count = 0;

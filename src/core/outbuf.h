@@ -38,6 +38,8 @@ TD_MUST_CHECK enum td_status td_outbuf_append(struct td_outbuf *out, const char 
 /* Appends memory that belongs to owner; release(owner) is called once it is sent or dropped. On TD_NOMEM it is not called. */
 TD_MUST_CHECK enum td_status td_outbuf_append_held(struct td_outbuf *out, const char *data, size_t len, void *owner,
                                                    void (*release)(void *owner));
+/* Moves everything from `added` to the end of `out`. */
+void td_outbuf_splice(struct td_outbuf *out, struct td_outbuf *added);
 /* Fills up to max entries; the number filled. */
 int td_outbuf_vector(const struct td_outbuf *out, struct iovec *vector, int max);
 /* Drops len sent bytes (at most out->size). May call release functions. */

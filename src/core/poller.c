@@ -81,6 +81,24 @@ enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, 
     return TD_OK;
 }
 
+enum td_status td_poller_add_new(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner, uint32_t *slot)
+{
+    if (poller->free_slot == NO_SLOT && grow_slots(poller) != TD_OK) {
+        return TD_NOMEM;
+    }
+    uint32_t index = poller->free_slot;
+    struct td_poll_slot *entry = &poller->slots[index];
+    struct epoll_event event = {.events = events, .data.u64 = event_key(poller, index)};
+    if (epoll_ctl(poller->epfd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        return TD_SYS;
+    }
+    poller->free_slot = entry->next_free;
+    entry->owner = owner;
+    entry->fn = fn;
+    *slot = index;
+    return TD_OK;
+}
+
 enum td_status td_poller_modify(struct td_poller *poller, int fd, uint32_t events, uint32_t slot)
 {
     struct epoll_event event = {.events = events, .data.u64 = event_key(poller, slot)};
@@ -95,6 +113,11 @@ void td_poller_remove(struct td_poller *poller, int fd, uint32_t slot)
 {
     /* A failure means that the kernel knows the descriptor no more; the generation drops what it may still have queued. */
     (void)epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, NULL);
+    free_slot(poller, slot);
+}
+
+void td_poller_forget(struct td_poller *poller, uint32_t slot)
+{
     free_slot(poller, slot);
 }
 

@@ -40,10 +40,15 @@ void td_poller_destroy(struct td_poller *poller);
  * and closed, is taken over. TD_NOMEM or TD_SYS. */
 TD_MUST_CHECK enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner,
                                            uint32_t *slot);
+/* The same, for an fd that the set must not have yet: TD_SYS with EEXIST. */
+TD_MUST_CHECK enum td_status td_poller_add_new(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner,
+                                               uint32_t *slot);
 /* Changes the events of a registered fd; registers it anew if it was closed and opened again meanwhile. TD_SYS. */
 TD_MUST_CHECK enum td_status td_poller_modify(struct td_poller *poller, int fd, uint32_t events, uint32_t slot);
 /* Forgets fd (still open) and drops its events that are waiting in the batch. */
 void td_poller_remove(struct td_poller *poller, int fd, uint32_t slot);
+/* The same for one that is closed: the kernel has forgotten it, and its number may be another's. */
+void td_poller_forget(struct td_poller *poller, uint32_t slot);
 
 /* Takes a batch from the kernel without waiting, unless one is still being dispatched. The number of events to dispatch. */
 int td_poller_fetch(struct td_poller *poller);

@@ -62,13 +62,16 @@ static int on_source_event(void *owner, uint32_t events)
     return source->kind->on_event(source->owner, events);
 }
 
-int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+typedef enum td_status (*add_fn)(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner, uint32_t *slot);
+
+static int watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events, add_fn add)
 {
     if (engine->closed) {
         PyErr_SetString(PyExc_RuntimeError, "the event loop is closed");
         return -1;
     }
-    enum td_status status = td_poller_add(&engine->poller, fd, events, on_source_event, source, &source->slot);
+    engine_release_socket(engine, fd);
+    enum td_status status = add(&engine->poller, fd, events, on_source_event, source, &source->slot);
     if (status == TD_OK) {
         source->fd = fd;
         Py_INCREF(source->owner);
@@ -96,6 +99,23 @@ struct engine_source *engine_find(EngineObject *engine, const struct engine_kind
     return NULL;
 }
 
+int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+{
+    return watch(engine, source, fd, events, td_poller_add);
+}
+
+int engine_watch_new(EngineObject *engine, struct engine_source *source, int fd, uint32_t events)
+{
+    return watch(engine, source, fd, events, td_poller_add_new);
+}
+
+void engine_release_socket(EngineObject *engine, int fd)
+{
+    if (engine->release != NULL) {
+        engine->release(engine, fd);
+    }
+}
+
 int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events)
 {
     if (!engine->closed && source->fd >= 0 && td_poller_modify(&engine->poller, source->fd, events, source->slot) != TD_OK) {
@@ -112,6 +132,18 @@ void engine_unwatch(EngineObject *engine, struct engine_source *source)
     }
     if (!engine->closed) {
         td_poller_remove(&engine->poller, source->fd, source->slot);
+    }
+    source->fd = -1;
+    Py_DECREF(source->owner);
+}
+
+void engine_forget(EngineObject *engine, struct engine_source *source)
+{
+    if (source->fd < 0) {
+        return;
+    }
+    if (!engine->closed) {
+        td_poller_forget(&engine->poller, source->slot);
     }
     source->fd = -1;
     Py_DECREF(source->owner);
@@ -353,6 +385,7 @@ static PyObject *engine_close(EngineObject *self, PyObject *Py_UNUSED(ignored))
         }
     }
     close_descriptors(self);
+    Py_CLEAR(self->sockets);
     Py_DECREF(self);
     Py_RETURN_NONE;
 }
@@ -386,7 +419,7 @@ static EngineObject *make(struct native_state *state, bool driven)
     self->closed = true;
     self->armed = TD_NEVER;
     self->ready_end = &self->ready;
-    self->scratch = td_malloc(ENGINE_SCRATCH);
+    self->scratch = td_malloc(ENGINE_BULK);
     if (self->scratch == NULL) {
         Py_DECREF(self);
         PyErr_NoMemory();
@@ -429,12 +462,14 @@ static int engine_clear(EngineObject *self)
     while ((source = take_first(&queue)) != NULL) {
         Py_DECREF(source->owner);
     }
+    Py_CLEAR(self->sockets);
     return 0;
 }
 
 static int engine_traverse(EngineObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->sockets);
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
         if (self->poller.slots[i].fn == on_source_event) {
             Py_VISIT(((const struct engine_source *)self->poller.slots[i].owner)->owner);
@@ -455,6 +490,7 @@ static void engine_dealloc(EngineObject *self)
     }
     /* Connections hold the engine, so none is registered or scheduled any more. */
     close_descriptors(self);
+    Py_CLEAR(self->sockets);
     engine_release(self);
     td_free(self->scratch);
     type->tp_free(self);

@@ -12,6 +12,7 @@
 #include "core/timers.h"
 
 #define ENGINE_SCRATCH 65536 /* bytes received at once; Tornado's read_chunk_size */
+#define ENGINE_BULK 262144   /* the same for transports; asyncio's max_size. The size of the scratch */
 
 /* What the engine calls on an object that it serves. 0, or -1 with an exception that must leave the loop. */
 struct engine_kind {
@@ -40,11 +41,13 @@ typedef struct engine_object {
     int wake_fd;
     uint32_t timer_slot;
     uint32_t wake_slot;
-    uint64_t armed; /* the deadline that timer_fd is set to */
-    uint32_t runs;  /* calls of run(): tells one iteration of the loop from the next */
-    uint64_t now;   /* monotonic, of the current batch */
-    char *scratch;  /* owned; input of the connection that is being read, only between a recv and the next call out */
-    struct engine_source *ready; /* to go on with, linked by next_ready */
+    uint64_t armed;    /* the deadline that timer_fd is set to */
+    uint32_t runs;     /* calls of run(): tells one iteration of the loop from the next */
+    uint64_t now;      /* monotonic, of the current batch */
+    char *scratch;     /* owned; input of the connection that is being read, only between a recv and the next call out */
+    PyObject *sockets; /* owned dict: descriptor -> what waits for a socket's sake (socket_watch.c); NULL if none did */
+    void (*release)(struct engine_object *engine, int fd); /* frees a descriptor of `sockets` for another source */
+    struct engine_source *ready;                           /* to go on with, linked by next_ready */
     struct engine_source **ready_end;
     struct td_date_cache date;
     bool driven; /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
@@ -69,11 +72,17 @@ void engine_source_init(struct engine_source *source, const struct engine_kind *
 int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
 /* A source of this kind that watches this descriptor; NULL if there is none. Looks at all of them: for rare occasions. */
 struct engine_source *engine_find(EngineObject *engine, const struct engine_kind *kind, int fd);
+/* The same, with FileExistsError if the kernel says that the set has the descriptor already. */
+int engine_watch_new(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
+/* To be called before the descriptor is put into the set by another way than the functions above. */
+void engine_release_socket(EngineObject *engine, int fd);
 /* Changes the events of a watched descriptor. 0, or -1 with OSError. */
 int engine_rewatch(EngineObject *engine, struct engine_source *source, uint32_t events);
 /* Stops watching, before the descriptor is closed, and drops the engine's reference: the caller has another one. A source that
  * is not watched is left alone. */
 void engine_unwatch(EngineObject *engine, struct engine_source *source);
+/* The same when the descriptor was closed already. */
+void engine_forget(EngineObject *engine, struct engine_source *source);
 /* Sets a timer, keeping the kernel's one at the earliest deadline. 0, or -1 with MemoryError. */
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline);
 /* Has on_turn called in this loop iteration or the next, once. */

@@ -156,6 +156,7 @@ static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file
     *watch = (struct loop_watch){.loop = self, .fd = fd, .events = events};
     struct td_poller *poller = &self->engine->poller;
     /* The kernel first: it knows which numbers are descriptors, so the table does not grow for others. */
+    engine_release_socket(self->engine, fd);
     enum td_status status = td_poller_add(poller, fd, events, on_event, watch, &watch->slot);
     if (status != TD_OK) {
         if (status == TD_NOMEM) {

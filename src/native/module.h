@@ -29,6 +29,10 @@ struct handle_state;
     X(loop) \
     X(application) \
     X(handler) \
+    X(transport) /* a stream socket of an event loop */ \
+    X(socket_watch) \
+    X(socket_operation) /* a coroutine of sock_recv() and its kin */ \
+    X(loop_sock) /* the methods that make them */ \
     /* end */
 /* clang-format on */
 

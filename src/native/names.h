@@ -104,22 +104,48 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
+    X(_asyncio_future_blocking) \
+    X(_call_connection_lost) \
+    X(_debug) \
+    X(_ensure_fd_no_transport) \
+    X(_fatal_error) \
+    X(_maybe_pause_protocol) \
+    X(_maybe_resume_protocol) \
+    X(_socket_engine) \
+    X(__name__) \
+    X(accept) \
+    X(buffer_updated) \
+    X(call_soon) \
+    X(create_future) \
+    X(eof_received) \
+    X(fileno) \
+    X(get_buffer) \
+    X(get_debug) \
+    X(gettimeout) \
+    X(recv) \
+    X(recv_into) \
+    X(send) \
+    X(set_protocol) \
+    X(setblocking) \
+    X(sock_accept) \
+    X(sock_recv) \
+    X(sock_recv_into) \
+    X(sock_sendall) \
+    X(_ready) \
+    X(_poll) \
     X(_check_callback) \
     X(_check_thread) \
-    X(_ensure_fd_no_transport) \
     X(_run) \
     X(_cancelled) \
     X(callback) \
     X(cancel) \
     X(context) \
     X(delay) \
-    X(fileno) \
     X(run) \
     X(slow_callback_duration) \
     X(when) \
     X(call_at) \
     X(call_later) \
-    X(call_soon) \
     X(call_soon_threadsafe) \
     X(_handshake_done) \
     X(do_handshake) \
@@ -208,6 +234,16 @@ enum native_text {
     X(StreamClosedError) \
     X(tornado_HTTPHeaders) \
     X(tornado_RequestHandler) \
+    X(BufferedProtocol) \
+    X(engine_of) \
+    X(log_transport) \
+    X(SelectorEventLoop) \
+    X(socket) \
+    X(warn_lost_write) \
+    X(poll_socket) \
+    X(socket_recv) \
+    X(socket_recv_into) \
+    X(socket_send) \
     X(extract_stack) \
     X(report_callback) \
     X(report_slow) \

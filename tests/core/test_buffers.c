@@ -450,6 +450,27 @@ static void test_outbuf_out_of_memory(void)
     check_empty(&out, "given up");
 }
 
+static void test_outbuf_splice(void)
+{
+    struct td_outbuf out = {0};
+    struct td_outbuf added = {0};
+    owner_count = 0;
+    td_outbuf_splice(&out, &added);
+    check_empty(&out, "nothing to nothing");
+    CHECK(append_copied(&added, 10) == TD_OK && append_held(&added, 20, NULL) == TD_OK, "some");
+    td_outbuf_splice(&out, &added);
+    CHECK(added.first == NULL && added.last == NULL && added.size == 0, "moved");
+    CHECK(out.size == 30 && out.written == 30, "to an empty one");
+    check_links(&out, "to an empty one");
+    CHECK(append_copied(&added, 5) == TD_OK, "more");
+    td_outbuf_splice(&out, &added);
+    check_links(&out, "to a full one");
+    CHECK(append_copied(&out, 7) == TD_OK && out.size == 42 && out.written == 42, "and on");
+    check_links(&out, "and on");
+    td_outbuf_advance(&out, out.size);
+    check_empty(&out, "sent");
+}
+
 int main(void)
 {
     test_inbuf_random();
@@ -461,5 +482,6 @@ int main(void)
     test_outbuf_vector_limits();
     test_outbuf_release_uses_the_buffer();
     test_outbuf_out_of_memory();
+    test_outbuf_splice();
     return check_result("buffers");
 }

@@ -393,7 +393,7 @@ static void test_failures(void)
     CHECK(td_poller_add(&poller, file, EVENTS, on_event, &watches[0], &slot) == TD_SYS && errno == EPERM, "errno %d", errno);
     close(file);
     add(&watches[0]);
-    CHECK(td_poller_add(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST, "errno %d",
+    CHECK(td_poller_add_new(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST, "errno %d",
           errno);
     CHECK(slot == 12345, "no slot was given");
     for (int i = 1; i < 64; i++) {
@@ -413,6 +413,41 @@ static void test_failures(void)
     finish();
 }
 
+static void test_a_registration_that_must_be_new(void)
+{
+    start();
+    add(&watches[0]);
+    uint32_t slot;
+    CHECK(td_poller_add_new(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST,
+          "it is there already");
+    signal_it(&watches[0]);
+    CHECK(td_poller_fetch(&poller) == 1 && td_poller_dispatch(&poller) == 0, "dispatched");
+    CHECK(watches[0].calls == 1 && watches[1].calls == 0, "the first registration stands");
+    watches[1].fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    CHECK(td_poller_add_new(&poller, watches[1].fd, EVENTS, on_event, &watches[1], &watches[1].slot) == TD_OK, "new");
+    signal_it(&watches[1]);
+    CHECK(td_poller_fetch(&poller) == 1 && td_poller_dispatch(&poller) == 0, "dispatched");
+    CHECK(watches[1].calls == 1, "called");
+    finish();
+}
+
+static void test_forgotten_leaves_the_heir_of_its_descriptor_alone(void)
+{
+    start();
+    add(&watches[0]);
+    int number = watches[0].fd;
+    int other = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    CHECK(dup3(other, number, O_CLOEXEC) == number && close(other) == 0, "the number is another's");
+    CHECK(td_poller_add(&poller, number, EVENTS, on_event, &watches[1], &watches[1].slot) == TD_OK, "registered");
+    td_poller_forget(&poller, watches[0].slot);
+    watches[0].fd = -1;
+    watches[1].fd = number;
+    signal_it(&watches[1]);
+    CHECK(td_poller_fetch(&poller) == 1 && td_poller_dispatch(&poller) == 0, "dispatched");
+    CHECK(watches[0].calls == 0 && watches[1].calls == 1, "the heir is called");
+    finish();
+}
+
 int main(void)
 {
     test_events_reach_their_owner();
@@ -428,5 +463,7 @@ int main(void)
     test_slots_are_used_again();
     test_modify();
     test_failures();
+    test_a_registration_that_must_be_new();
+    test_forgotten_leaves_the_heir_of_its_descriptor_alone();
     return check_result("poller");
 }

@@ -60,8 +60,8 @@ def test_only_attributes_that_can_be_set_are_declared_so(name: str):
 
 def make(cls: type) -> object:
     """An object without a Python half."""
-    plain = type("Plain", (cls,), {})
     try:
+        plain = type("Plain", (cls,), {})
         return plain.__new__(plain)
     except TypeError as e:
         pytest.skip(str(e))
