@@ -52,7 +52,7 @@ NOT_PYTHON := --ignore=tests/core --ignore=tests/fuzz --ignore=tests/source --ig
 help:
 	@sed -n 's/^#   //p' Makefile
 
-$(ENV_STAMP): pyproject.toml tools/setup.sh tools/pythons.sh
+$(ENV_STAMP): pyproject.toml tornadoc.pth tools/setup.sh tools/pythons.sh
 	@tools/setup.sh venv "$(VENV)" "$(PYTHON)"
 	@touch $@
 
@@ -98,7 +98,7 @@ test-all: test
 asan: $(ENV_STAMP)
 	@mkdir -p $(ASAN)
 	@rm -rf $(addprefix $(ASAN)/,src tornadoc tests examples benchmarks tools)
-	@cp -a $(wildcard src tornadoc tests examples benchmarks tools) setup.py pyproject.toml README.md $(ASAN)/
+	@cp -a $(wildcard src tornadoc tests examples benchmarks tools) setup.py pyproject.toml README.md tornadoc.pth _tornadoc_startup.py $(ASAN)/
 	@rm -f $(ASAN)/tornadoc/*.so
 	@cd $(ASAN) && TORNADOC_SANITIZE=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace --force
 	cd $(ASAN) && \

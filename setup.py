@@ -7,20 +7,27 @@ Environment variables:
   TORNADOC_SHARED_HTTP_PARSER=1  link the shared http-parser instead of the static one, for wheels that auditwheel completes
 """
 
+import base64
+import hashlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 
 HERE = Path(__file__).resolve().parent
 STATIC_LIBRARY = "libhttp_parser.a"
+# Read by every Python process of the environment at its start, because it lies beside the packages.
+STARTUP = "tornadoc.pth"
 
 
 def flag(name):
@@ -47,10 +54,12 @@ def extension():
         compile_args.append("-Werror")
     if SANITIZE:
         sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-        compile_args += [*sanitizers, "-O1", "-g", "-UNDEBUG"]
+        compile_args += [*sanitizers, "-O1", "-g", "-UNDEBUG", "-DTORNADOC_SANITIZE"]
         link_args += sanitizers
     else:
         compile_args.append("-O2")
+    if SHARED:
+        compile_args.append("-DTORNADOC_SHARED_HTTP_PARSER")
     link_args.append("-lhttp_parser" if SHARED else f"-l:{STATIC_LIBRARY}")
     return Extension(
         "tornadoc._native",
@@ -117,6 +126,45 @@ class BuildExt(build_ext):
             sys.exit(f"tornadoc: {what} is missing; on Debian: apt-get install libhttp-parser-dev")
 
 
+class BuildPy(build_py):
+    """Puts the start-up file beside the package; setuptools has no name for such files."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(str(HERE / STARTUP), os.path.join(self.build_lib, STARTUP), preserve_mode=False)
+
+    def get_outputs(self, *args, **kwargs):
+        outputs = super().get_outputs(*args, **kwargs)
+        return outputs if self.editable_mode else [*outputs, os.path.join(self.build_lib, STARTUP)]
+
+
+class EditableWheel(editable_wheel):
+    """Adds the start-up file to the wheel of an installation that links to this tree."""
+
+    def run(self):
+        super().run()
+        for wheel in Path(self.dist_dir).glob("*.whl"):
+            self.add_startup(wheel)
+
+    def add_startup(self, wheel):
+        with zipfile.ZipFile(wheel) as archive:
+            files = [(info, archive.read(info)) for info in archive.infolist()]
+        if any(info.filename == STARTUP for info, _ in files):
+            return
+        content = (HERE / STARTUP).read_bytes()
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(STARTUP, content)
+            for info, data in files:
+                if info.filename.endswith(".dist-info/RECORD"):
+                    data = f"{STARTUP},sha256={digest},{len(content)}\n".encode() + data
+                archive.writestr(info, data)
+
+
 native = sys.platform.startswith("linux") and not flag("TORNADOC_PURE")
 
-setup(ext_modules=[extension()] if native else [], cmdclass={"build_ext": BuildExt})
+setup(
+    ext_modules=[extension()] if native else [],
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy, "editable_wheel": EditableWheel},
+)

@@ -1,4 +1,6 @@
-"""python -m tornadoc [-m module | program.py] [arguments]: run a Tornado program with the native request path."""
+"""python -m tornadoc [-m module | program.py] [arguments]: run a Tornado program with the native request path.
+
+python -m tornadoc doctor: see _doctor.py."""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ import tornadoc
 _USAGE = """\
 usage: python -m tornadoc program.py [arguments]
        python -m tornadoc -m module [arguments]
+       python -m tornadoc doctor [--json] [program.py | -m module]
 
-Runs an unmodified Tornado program with tornadoc's native request path."""
+Runs an unmodified Tornado program with tornadoc's native request path. The doctor tells what of it is native."""
 
 
 def main() -> None:
@@ -25,6 +28,10 @@ def main() -> None:
     if arguments[0] == "--version":
         print(f"tornadoc {tornadoc.__version__}" + ("" if tornadoc.active else f" (inactive: {tornadoc.why_inactive})"))
         return
+    if arguments[0] == "doctor":
+        from tornadoc import _doctor
+
+        sys.exit(_doctor.main(arguments[1:]))
     tornadoc.install()
     # autoreload must start the program again through this module.
     tornado.autoreload._autoreload_is_main = True

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import _socket
 import asyncio
+import collections
 import hashlib
+import io
 import logging
+import re
 import socket
 import ssl
+import sys
 import types
 from typing import Any
 
@@ -16,6 +20,7 @@ import tornado.escape
 import tornado.http1connection
 import tornado.httpserver
 import tornado.httputil
+import tornado.ioloop
 import tornado.iostream
 import tornado.log
 import tornado.web
@@ -24,6 +29,7 @@ from tornadoc import (
     _engine,
     _native,
     _run,
+    _stream_callbacks,
     _tls,
     _transports,
     http1connection,
@@ -106,7 +112,32 @@ def bind() -> None:
         log_message=http1connection.log_message,
         log_transport=_transports.log_transport,
         make_stream=iostream.make_stream,
+        # streams
+        deque=collections.deque,
+        exc_info=sys.exc_info,
+        FileIO=io.FileIO,
+        IOLoop=tornado.ioloop.IOLoop,
+        IOStream=iostream.IOStream,
+        PipeIOStream=iostream.PipeIOStream,
+        SSLIOStream=iostream.SSLIOStream,
+        re_compile=re.compile,
+        SSLSocket=ssl.SSLSocket,
+        SSLWantWriteError=ssl.SSLWantWriteError,
+        ssl_recv_into=ssl.SSLSocket.recv_into,
+        ssl_send=ssl.SSLSocket.send,
+        StreamBufferFullError=tornado.iostream.StreamBufferFullError,
+        stream_engine=iostream.find_engine,
+        stream_legacy=_stream_callbacks.call_with_callback,
+        stream_log=iostream.log_stream,
+        stream_silence=iostream.silence,
+        tornado_BaseIOStream=iostream._BaseIOStream,
+        tornado_IOStream=iostream._IOStream,
+        tornado_PipeIOStream=iostream._PipeIOStream,
+        tornado_SSLIOStream=iostream._SSLIOStream,
+        UnsatisfiableReadError=tornado.iostream.UnsatisfiableReadError,
         make_ui=_run.make_ui,
+        # None if somebody has wrapped it already
+        parse_body=_originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
         poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
         report_callback=loop.report_callback,
@@ -148,3 +179,10 @@ def bind() -> None:
         tornado.http1connection.HTTP1Connection,
         _originals(tornado.http1connection.HTTP1Connection),
     )
+    for name, cls, original in (
+        ("iostream", iostream.IOStream, iostream._IOStream),
+        ("ssl_iostream", iostream.SSLIOStream, iostream._SSLIOStream),
+        ("pipe_iostream", iostream.PipeIOStream, iostream._PipeIOStream),
+    ):
+        _native.guard(name, cls, original, _originals(*original.__mro__[:-1]))  # type: ignore[arg-type]
+    _native.guard("socket", socket.socket, _socket.socket, dict(vars(_socket.socket)))

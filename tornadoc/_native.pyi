@@ -24,14 +24,19 @@ _T = TypeVar("_T")
 
 __version__: Final[str]
 http_parser_version: Final[str]
+build_flags: Final[dict[str, Any]]
 
 # What tornadoc/_bind.py and tornadoc/routing.py call.
 
 def bind(**objects: Any) -> None: ...
 def guard(
-    set: Literal["handler", "application", "server", "exchange"], base: type, original: type, originals: dict[str, Any], /
+    set: Literal["handler", "application", "server", "exchange", "iostream", "ssl_iostream", "pipe_iostream", "socket"],
+    base: type,
+    original: type,
+    originals: dict[str, Any],
+    /,
 ) -> None: ...
-def changed_hooks(set: int, cls: type, /) -> list[str]: ...
+def changed_hooks(set: Literal["handler", "application", "server", "exchange"], cls: type, /) -> list[str]: ...
 def routes_changed() -> None: ...
 
 @disjoint_base
@@ -159,6 +164,79 @@ class Listener:
     def __new__(cls, engine: Engine, socket: socket, callback: Callable[[socket, Any], object]) -> Self: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> None: ...
+
+@final
+class StreamBuffer:
+    """Output of a stream that was not sent yet: what ``_write_buffer`` is, with the methods of Tornado's _StreamBuffer."""
+
+    def __new__(cls) -> StreamBuffer: ...
+    def __len__(self) -> int: ...
+    def append(self, data: bytes | bytearray | memoryview, /) -> None: ...
+    def peek(self, size: int, /) -> memoryview: ...
+    def advance(self, size: int, /) -> None: ...
+    def clear(self) -> None: ...
+
+@disjoint_base
+class BaseIOStream:
+    """The state and the methods of a stream, to stand ahead of tornado.iostream's classes."""
+
+    io_loop: Any
+    socket: Any
+    fd: int
+    error: BaseException | None
+    max_buffer_size: int
+    read_chunk_size: int
+    max_write_buffer_size: int | None
+    _fio: Any
+    _state: int | None
+    _closed: bool
+    _connecting: bool
+    _read_buffer: Any
+    _read_buffer_size: int
+    _user_read_buffer: bool
+    _after_user_read_buffer: Any
+    _read_future: Future[Any] | None
+    _read_delimiter: bytes | None
+    _read_regex: Any
+    _read_bytes: int | None
+    _read_max_bytes: int | None
+    _read_partial: bool
+    _read_until_close: bool
+    _write_buffer: Any
+    _write_futures: Any
+    _total_write_index: int
+    _total_write_done_index: int
+    _close_callback: Any
+    _connect_future: Any
+    _ssl_connect_future: Any
+    _ssl_options: Any
+    _server_hostname: Any
+    _ssl_accepting: bool
+    _handshake_reading: bool
+    _handshake_writing: bool
+
+    def __init__(
+        self,
+        max_buffer_size: int | None = None,
+        read_chunk_size: int | None = None,
+        max_write_buffer_size: int | None = None,
+        io_loop: Any = None,
+    ) -> None: ...
+    def read_until(self, delimiter: bytes, max_bytes: int | None = None) -> Future[bytes]: ...
+    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Future[bytes]: ...
+    def read_bytes(self, num_bytes: int, partial: bool = False) -> Future[bytes]: ...
+    def read_into(self, buf: bytearray, partial: bool = False) -> Future[int]: ...
+    def read_until_close(self) -> Future[bytes]: ...
+    def write(self, data: bytes | memoryview) -> Future[None]: ...
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None: ...
+    def close(self, exc_info: Any = False) -> None: ...
+    def closed(self) -> bool: ...
+    def reading(self) -> bool: ...
+    def writing(self) -> bool: ...
+    def _add_io_state(self, state: int, /) -> None: ...
+    def _renew(self, unread: bytes, /) -> None: ...
+    def _is_general(self) -> bool: ...
+    def _use_socket(self, socket: Any, /) -> None: ...
 
 @final
 class Engine:

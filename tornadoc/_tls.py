@@ -276,8 +276,7 @@ def adopt(
         sock = stream.socket
     sock._sslobj = Adopted(sock, parts)  # type: ignore[attr-defined]
     stream._ssl_accepting = not parts[6]
-    stream._read_buffer += unread
-    stream._read_buffer_size += len(unread)
+    stream._renew(unread)
     if unsent:
         stream.write(unsent)
     stream._add_io_state(stream.io_loop.READ)

@@ -11,6 +11,7 @@ import tornado.httpserver as _tornado
 from tornado.httpserver import *  # noqa: F403
 
 from tornadoc import _native
+from tornadoc._accelerate import family
 from tornadoc._engine import current_engine
 from tornadoc.httputil import HTTPServerRequest
 from tornadoc.tcpserver import TCPServer
@@ -38,3 +39,5 @@ class HTTPServer(_native.HTTPServer, _tornado.HTTPServer, TCPServer):  # type: i
 
 #: The name of Tornado 3 and earlier.
 HTTPRequest = HTTPServerRequest  # type: ignore[misc]
+
+family(_tornado.HTTPServer, _native.HTTPServer, HTTPServer)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import types
 import typing
 from inspect import isclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from tornado.web import RequestHandler as _TornadoRequestHandler
 from tornado.web import _ApplicationRouter as _TornadoApplicationRouter
 
 from tornadoc import _native
+from tornadoc._accelerate import accelerate
 
 if sys.version_info >= (3, 11):
     from re import _constants as sre_constants  # type: ignore[attr-defined]
@@ -178,21 +178,8 @@ def default_route(application: Application) -> tuple[type, dict[str, Any]]:
 
 
 def accelerated(handler_class: type[_TornadoRequestHandler]) -> type[_TornadoRequestHandler]:
-    """A handler class with the native type between it and Tornado's RequestHandler: the class itself if it has it, else a
-    subclass of the same name, made once. The class itself, too, if Python finds no order for the bases."""
+    """The class to make handlers of: the class itself if it has the native type, else one with the native type between it and
+    Tornado's RequestHandler (see _accelerate.py), where that can be made."""
     if issubclass(handler_class, _native.RequestHandler):
         return handler_class
-    made = handler_class.__dict__.get("_tornadoc_accelerated")
-    if made is None:
-        from tornadoc.web import RequestHandler
-
-        def fill(namespace: dict[str, Any]) -> None:
-            namespace.update({name: getattr(handler_class, name) for name in ("__module__", "__qualname__", "__doc__")})
-
-        try:
-            made = types.new_class(handler_class.__name__, (handler_class, RequestHandler), exec_body=fill)
-        except Exception:
-            # No order for the bases, or a metaclass or __init_subclass__ that minds.
-            made = handler_class
-        handler_class._tornadoc_accelerated = made  # type: ignore[attr-defined]
-    return typing.cast("type[_TornadoRequestHandler]", made)
+    return typing.cast("type[_TornadoRequestHandler]", accelerate(handler_class))

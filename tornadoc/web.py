@@ -6,7 +6,9 @@ do is found in Tornado's class behind them.
 
 from __future__ import annotations
 
+import copyreg
 import socket
+import types
 import typing
 from typing import Any
 
@@ -16,6 +18,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import *  # noqa: F403
 
 from tornadoc import _native
+from tornadoc._accelerate import family, object_class, program_class
 from tornadoc.httpserver import HTTPServer
 from tornadoc.routing import accelerated
 
@@ -27,6 +30,29 @@ if not typing.TYPE_CHECKING:
 
 class RequestHandler(_native.RequestHandler, _tornado.RequestHandler):  # type: ignore[no-redef]
     """Tornado's `RequestHandler`. Derive handlers from it and define `get`, `post` and so on."""
+
+    if not typing.TYPE_CHECKING:
+        # A class that is assigned may be one that was derived from Tornado's before tornadoc came.
+        __class__ = object_class
+
+    # copy.copy and pickle: the attributes live in the native part, and the class has to be found under its name. The state is
+    # Tornado's, so that it can be loaded without tornadoc.
+
+    def __reduce_ex__(self, protocol: typing.SupportsIndex) -> str | tuple[Any, ...]:
+        reduced = object.__reduce_ex__(self, max(protocol.__index__(), 2))
+        if isinstance(reduced, tuple) and reduced[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            cls, *arguments = reduced[1]
+            return (reduced[0], (program_class(cls), *arguments), *reduced[2:])
+        return reduced
+
+    def __getstate__(self) -> dict[str, Any]:
+        kinds = (types.GetSetDescriptorType, types.MemberDescriptorType)
+        native = (name for name, kind in vars(_native.RequestHandler).items() if isinstance(kind, kinds))
+        return {name: getattr(self, name) for name in native if not name.startswith("__") and hasattr(self, name)} | self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 class ErrorHandler(_tornado.ErrorHandler, RequestHandler):  # type: ignore[no-redef]
@@ -73,3 +99,7 @@ class Application(_native.Application, _tornado.Application):  # type: ignore[no
         server = HTTPServer(self, **kwargs)
         server.listen(port, address=address, family=family, backlog=backlog, flags=flags, reuse_port=reuse_port)
         return server
+
+
+family(_tornado.RequestHandler, _native.RequestHandler, RequestHandler)
+family(_tornado.Application, _native.Application, Application)

@@ -332,7 +332,7 @@ int application_find(ApplicationObject *self, RequestObject *request, struct rou
 static PyObject *application_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     struct native_state *state = native_state_of(type);
-    ApplicationObject *self = state ? (ApplicationObject *)type->tp_alloc(type, 0) : NULL;
+    ApplicationObject *self = state ? (ApplicationObject *)native_alloc(type) : NULL;
     if (self != NULL) {
         self->state = state;
     }

@@ -23,6 +23,23 @@ static const enum native_name exchange_names[] = {
     EXCHANGE_HOOKS(X)
 #undef X
 };
+static const enum native_name stream_names[] = {
+#define X(name) NAME_##name,
+    STREAM_HOOKS(X)
+#undef X
+};
+static const enum native_name ssl_stream_names[] = {
+#define X(name) NAME_##name,
+    SSL_STREAM_HOOKS(X)
+#undef X
+};
+static const enum native_name socket_names[] = {
+#define X(name) NAME_##name,
+    SOCKET_HOOKS(X)
+#undef X
+};
+
+#define COUNT(names) ((int)(sizeof(names) / sizeof(*(names))))
 
 static const struct {
     const enum native_name *names;
@@ -32,6 +49,10 @@ static const struct {
     [GUARD_APPLICATION] = {application_names, APPLICATION_HOOK_COUNT},
     [GUARD_SERVER] = {server_names, SERVER_HOOK_COUNT},
     [GUARD_EXCHANGE] = {exchange_names, EXCHANGE_HOOK_COUNT},
+    [GUARD_IOSTREAM] = {stream_names, COUNT(stream_names)},
+    [GUARD_SSL_IOSTREAM] = {ssl_stream_names, COUNT(ssl_stream_names)},
+    [GUARD_PIPE_IOSTREAM] = {stream_names, COUNT(stream_names)},
+    [GUARD_SOCKET] = {socket_names, COUNT(socket_names)},
 };
 
 int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *base, PyTypeObject *original, PyObject *originals)
@@ -88,10 +109,11 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg)
     return 0;
 }
 
-/* Is Tornado's own definition of the hook not Tornado's any more? */
+/* Is Tornado's own definition of the hook not Tornado's any more? A version of Tornado may have none: then there is nothing to
+ * find. */
 static bool is_patched(struct guard *guard, int i, PyObject *name)
 {
-    return guard->originals[i] == NULL || _PyType_Lookup(guard->original, name) != guard->originals[i];
+    return _PyType_Lookup(guard->original, name) != guard->originals[i];
 }
 
 static int has_cooperative_init(struct native_state *state, struct guard *guard, PyTypeObject *type)

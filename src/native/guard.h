@@ -65,7 +65,28 @@ enum exchange_hook {
         EXCHANGE_HOOK_COUNT
 };
 
-enum guard_set { GUARD_HANDLER, GUARD_APPLICATION, GUARD_SERVER, GUARD_EXCHANGE, GUARD_SET_COUNT };
+/* What Tornado's stream methods call on self. */
+/* clang-format off */
+#define STREAM_HOOKS(X)                                                                                                         \
+    X(fileno) X(close_fd) X(write_to_fd) X(read_from_fd) X(get_fd_error) X(close) X(closed) X(reading) X(writing)               \
+    X(_signal_closed) X(_handle_connect) X(_handle_events) X(_read_to_buffer_loop) X(_handle_read) X(_start_read)               \
+    X(_finish_read) X(_try_inline_read) X(_read_to_buffer) X(_read_from_buffer) X(_find_read_pos) X(_check_max_bytes)           \
+    X(_handle_write) X(_consume) X(_check_closed) X(_maybe_add_error_listener) X(_add_io_state) X(_is_connreset)
+#define SSL_STREAM_HOOKS(X) STREAM_HOOKS(X) X(_do_ssl_handshake) X(_finish_ssl_connect)
+#define SOCKET_HOOKS(X) X(recv_into) X(send) X(fileno)
+/* clang-format on */
+
+enum guard_set {
+    GUARD_HANDLER,
+    GUARD_APPLICATION,
+    GUARD_SERVER,
+    GUARD_EXCHANGE,
+    GUARD_IOSTREAM,
+    GUARD_SSL_IOSTREAM,
+    GUARD_PIPE_IOSTREAM,
+    GUARD_SOCKET,
+    GUARD_SET_COUNT
+};
 
 #define GUARD_CACHE 256 /* classes remembered in each set; a power of two */
 
@@ -73,7 +94,7 @@ struct guard {
     PyTypeObject *base;                   /* owned: tornadoc's class, whose definitions are the expected ones */
     PyTypeObject *original;               /* owned: Tornado's class behind it */
     PyObject *expected[GUARD_MAX_HOOKS];  /* owned: what lookup on base finds */
-    PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL if it was patched before tornadoc came */
+    PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL: it has none, or it was patched before */
     PyObject *index;                      /* owned dict: hook name -> its number, for instance dicts */
     struct {
         PyTypeObject *type; /* compared only together with the tag, which is never used twice */

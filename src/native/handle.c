@@ -114,13 +114,22 @@ PyObject *handle_make(struct native_state *state, PyObject *loop, const struct h
     if (self == NULL) {
         return NULL;
     }
-    int status = fill(state, self, loop, call, debug);
-    PyObject_GC_Track(self);
-    if (status < 0) {
+    if (fill(state, self, loop, call, debug) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     return self;
+}
+
+int handle_visit_queued(PyObject *handle, visitproc visit, void *arg)
+{
+    if (PyObject_GC_IsTracked(handle)) {
+        Py_VISIT(handle);
+        return 0;
+    }
+    /* What it refers to hangs on the queue alone if nobody else has it; else on something that the collector does not see, and
+     * what is not visited is kept. */
+    return Py_REFCNT(handle) == 1 ? handle_traverse(handle, visit, arg) : 0;
 }
 
 PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call,

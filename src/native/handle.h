@@ -11,7 +11,7 @@
 
 #include "core/timers.h"
 
-#define HANDLE_POOL 256 /* freed handles that are kept for the next ones, of each type */
+#define HANDLE_POOL 1024 /* freed handles that are kept for the next ones, of each type */
 
 struct handle_pool {
     PyObject *handles[HANDLE_POOL]; /* memory of objects without references, which don't count as references to their type */
@@ -45,11 +45,24 @@ struct handle_call {
     PyObject *context; /* NULL: a copy of the current one */
 };
 
-/* A Handle. In debug mode it knows where it was made. New reference. */
+/* A Handle. In debug mode it knows where it was made. New reference. It is not tracked by the garbage collector, which would look
+ * at every callback that waits: the ready queue stands in for it (handle_visit_queued), and whoever keeps it elsewhere, or lets
+ * go of it while others keep it, calls handle_track. */
 PyObject *handle_make(struct native_state *state, PyObject *loop, const struct handle_call *call, bool debug);
 /* A TimerHandle for loop.time() == when (a Python number); its timer is idle. New reference. */
 PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call,
                             bool debug);
+
+/* Has the collector look at the handle from here on. */
+static inline void handle_track(PyObject *handle)
+{
+    if (!PyObject_GC_IsTracked(handle)) {
+        PyObject_GC_Track(handle);
+    }
+}
+
+/* What the ready queue visits for a handle that it holds. */
+int handle_visit_queued(PyObject *handle, visitproc visit, void *arg);
 
 static inline bool handle_is_native(struct native_state *state, PyObject *object)
 {

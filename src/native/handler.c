@@ -270,7 +270,7 @@ done:
 static PyObject *handler_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     struct native_state *state = native_state_of(type);
-    HandlerObject *self = state ? (HandlerObject *)type->tp_alloc(type, 0) : NULL;
+    HandlerObject *self = state ? (HandlerObject *)native_alloc(type) : NULL;
     if (self != NULL) {
         self->state = state;
         self->auto_finish = true;

@@ -48,10 +48,19 @@ static PyObject *take_ready(LoopObject *self)
     return handle;
 }
 
+/* Gives the queue's reference back. */
+static void let_go(PyObject *handle)
+{
+    if (Py_REFCNT(handle) > 1) {
+        handle_track(handle);
+    }
+    Py_DECREF(handle);
+}
+
 static void drop_ready(LoopObject *self)
 {
     while (self->ready_count > 0) {
-        Py_DECREF(take_ready(self));
+        let_go(take_ready(self));
     }
 }
 
@@ -202,7 +211,7 @@ static int run_ready(LoopObject *self)
     while (status == 0 && count-- > 0 && self->ready_count > 0) {
         PyObject *handle = take_ready(self);
         status = self->debug ? run_watched(self, handle) : run_handle(self, handle);
-        Py_DECREF(handle);
+        let_go(handle);
     }
     return status;
 }
@@ -433,7 +442,10 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
     Py_VISIT(self->engine);
     Py_VISIT(self->current_handle);
     for (size_t i = 0; i < self->ready_count; i++) {
-        Py_VISIT(self->ready[(self->ready_head + i) & (self->ready_size - 1)]);
+        int status = handle_visit_queued(self->ready[(self->ready_head + i) & (self->ready_size - 1)], visit, arg);
+        if (status != 0) {
+            return status;
+        }
     }
     for (size_t i = 0; i < self->timers.count; i++) {
         Py_VISIT((PyObject *)self->timers.heap[i]->owner);

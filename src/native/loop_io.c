@@ -202,6 +202,7 @@ static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, 
     if (handle == NULL) {
         return NULL;
     }
+    handle_track(handle);
     int fd;
     struct loop_watch *watch = find(self, args[0], &fd);
     if (fd < 0 || loop_check_closed(self) < 0) {

@@ -1,10 +1,9 @@
 /* See module.h: the module, its state, and bind(). */
 #include "module.h"
 
+#include "build_info.h"
 #include "guard.h"
 #include "handle.h"
-
-#include "core/http_parse.h"
 
 static const char *const name_texts[] = {
 #define X(name) #name,
@@ -40,6 +39,17 @@ PyObject *native_no_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject 
     return NULL;
 }
 
+PyObject *native_alloc(PyTypeObject *type)
+{
+    if (type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) {
+        PyObject *none = PyTuple_New(0);
+        PyObject *refused = none ? PyBaseObject_Type.tp_new(type, none, NULL) : NULL;
+        Py_XDECREF(none);
+        return refused;
+    }
+    return type->tp_alloc(type, 0);
+}
+
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
@@ -71,40 +81,51 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
     Py_RETURN_NONE;
 }
 
+/* The set of that name; -1 with an exception. */
+static int guard_set_of(const char *name)
+{
+    static const char *const sets[GUARD_SET_COUNT] = {"handler",  "application",  "server",        "exchange",
+                                                      "iostream", "ssl_iostream", "pipe_iostream", "socket"};
+    for (int set = 0; set < GUARD_SET_COUNT; set++) {
+        if (strcmp(name, sets[set]) == 0) {
+            return set;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "unknown guard set %s", name);
+    return -1;
+}
+
 PyDoc_STRVAR(guard_doc,
              "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
-             "'handler', 'application', 'server' or 'exchange'.");
+             "'handler', 'application', 'server', 'exchange', 'iostream', 'ssl_iostream', 'pipe_iostream' or 'socket'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {
-    static const char *const sets[] = {"handler", "application", "server", "exchange"};
     const char *name;
     PyTypeObject *base, *original;
     PyObject *originals;
     if (!PyArg_ParseTuple(args, "sO!O!O!:guard", &name, &PyType_Type, &base, &PyType_Type, &original, &PyDict_Type, &originals)) {
         return NULL;
     }
-    for (int set = 0; set < GUARD_SET_COUNT; set++) {
-        if (strcmp(name, sets[set]) == 0) {
-            return guard_bind(PyModule_GetState(module), (enum guard_set)set, base, original, originals) < 0 ? NULL
-                                                                                                             : Py_NewRef(Py_None);
-        }
+    int set = guard_set_of(name);
+    if (set < 0 || guard_bind(PyModule_GetState(module), (enum guard_set)set, base, original, originals) < 0) {
+        return NULL;
     }
-    PyErr_Format(PyExc_ValueError, "unknown guard set %s", name);
-    return NULL;
+    Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(hooks_doc, "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list.");
+PyDoc_STRVAR(hooks_doc,
+             "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list; set is as in guard().");
 
 static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
 {
-    int set;
+    const char *name_of_set;
     PyTypeObject *type;
-    if (!PyArg_ParseTuple(args, "iO!:changed_hooks", &set, &PyType_Type, &type)) {
+    if (!PyArg_ParseTuple(args, "sO!:changed_hooks", &name_of_set, &PyType_Type, &type)) {
         return NULL;
     }
-    if (set < 0 || set >= GUARD_SET_COUNT) {
-        PyErr_SetString(PyExc_ValueError, "unknown guard set");
+    int set = guard_set_of(name_of_set);
+    if (set < 0) {
         return NULL;
     }
     struct native_state *state = PyModule_GetState(module);
@@ -165,10 +186,7 @@ static int native_exec(PyObject *module)
     }
     NATIVE_TYPES(X)
 #undef X
-    return PyModule_AddStringConstant(module, "http_parser_version", td_http_parser_version()) < 0 ||
-                   PyModule_AddStringConstant(module, "__version__", TORNADOC_VERSION) < 0
-               ? -1
-               : 0;
+    return build_info_add(module);
 }
 
 static int native_traverse(PyObject *module, visitproc visit, void *arg)

@@ -29,6 +29,8 @@ struct handle_state;
     X(loop) \
     X(application) \
     X(handler) \
+    X(stream_buffer) \
+    X(stream) \
     X(transport) /* a stream socket of an event loop */ \
     X(socket_watch) \
     X(socket_operation) /* a coroutine of sock_recv() and its kin */ \
@@ -66,6 +68,8 @@ NATIVE_TYPES(X)
 #undef X
 
 /* tp_new of types whose objects only the native code makes: TypeError. */
+/* An object of the type; of an abstract class, the TypeError that object.__new__() has for it. */
+PyObject *native_alloc(PyTypeObject *type);
 PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */

@@ -104,6 +104,50 @@
     X(write_headers) \
     X(xheaders) \
     X(xsrf_cookies) \
+    X(_add_io_state) \
+    X(_consume) \
+    X(_check_closed) \
+    X(_check_max_bytes) \
+    X(_do_ssl_handshake) \
+    X(_find_read_pos) \
+    X(_finish_read) \
+    X(_finish_ssl_connect) \
+    X(_handle_connect) \
+    X(_handle_events) \
+    X(_handle_read) \
+    X(_handle_write) \
+    X(_is_connreset) \
+    X(_maybe_add_error_listener) \
+    X(_read_from_buffer) \
+    X(_read_to_buffer) \
+    X(_read_to_buffer_loop) \
+    X(_signal_closed) \
+    X(_sslobj) \
+    X(_start_read) \
+    X(_try_inline_read) \
+    X(add_callback) \
+    X(add_done_callback) \
+    X(append) \
+    X(cancelled) \
+    X(close_fd) \
+    X(closed) \
+    X(end) \
+    X(error) \
+    X(fileno) \
+    X(get_fd_error) \
+    X(read) \
+    X(read_bytes) \
+    X(read_from_fd) \
+    X(read_into) \
+    X(read_until) \
+    X(read_until_close) \
+    X(read_until_regex) \
+    X(reading) \
+    X(recv_into) \
+    X(search) \
+    X(send) \
+    X(write_to_fd) \
+    X(writing) \
     X(_asyncio_future_blocking) \
     X(_call_connection_lost) \
     X(_debug) \
@@ -118,13 +162,10 @@
     X(call_soon) \
     X(create_future) \
     X(eof_received) \
-    X(fileno) \
     X(get_buffer) \
     X(get_debug) \
     X(gettimeout) \
     X(recv) \
-    X(recv_into) \
-    X(send) \
     X(set_protocol) \
     X(setblocking) \
     X(sock_accept) \
@@ -150,7 +191,6 @@
     X(_handshake_done) \
     X(do_handshake) \
     X(pending) \
-    X(read) \
     X(shutdown) \
     X(sni_callback) \
     /* end */
@@ -234,11 +274,35 @@ enum native_text {
     X(StreamClosedError) \
     X(tornado_HTTPHeaders) \
     X(tornado_RequestHandler) \
+    X(deque) \
+    X(exc_info) \
+    X(FileIO) \
+    X(IOLoop) \
+    X(IOStream) \
+    X(PipeIOStream) \
+    X(re_compile) \
+    X(socket) \
+    X(SSLEOFError) \
+    X(SSLIOStream) \
+    X(SSLSocket) \
+    X(SSLWantReadError) \
+    X(SSLWantWriteError) \
+    X(ssl_recv_into) \
+    X(ssl_send) \
+    X(StreamBufferFullError) \
+    X(stream_engine) \
+    X(stream_legacy) \
+    X(stream_log) \
+    X(stream_silence) \
+    X(tornado_BaseIOStream) \
+    X(tornado_IOStream) \
+    X(tornado_PipeIOStream) \
+    X(tornado_SSLIOStream) \
+    X(UnsatisfiableReadError) \
     X(BufferedProtocol) \
     X(engine_of) \
     X(log_transport) \
     X(SelectorEventLoop) \
-    X(socket) \
     X(warn_lost_write) \
     X(poll_socket) \
     X(socket_recv) \
@@ -247,15 +311,14 @@ enum native_text {
     X(extract_stack) \
     X(report_callback) \
     X(report_slow) \
-    X(SSLEOFError) \
     X(SSLError) \
-    X(SSLWantReadError) \
     X(SSLZeroReturnError) \
     X(tls_adopt) \
     X(tls_context) \
     X(tls_stream) \
     X(tls_wrap) \
     X(accepted_socket) \
+    X(parse_body) \
     /* end */
 /* clang-format on */
 

@@ -119,7 +119,7 @@ static int read_into(TransportObject *self, size_t *taken)
         Py_DECREF(buffer);
         return transport_fatal(self, "Fatal read error on socket transport");
     }
-    size_t room = (size_t)view.len;
+    size_t room = (size_t)view.len < ENGINE_BULK ? (size_t)view.len : ENGINE_BULK;
     size_t count = 0;
     enum td_status status = td_sock_recv(self->fd, view.buf, room, &count);
     int error = errno;

@@ -1,0 +1,94 @@
+"""What the garbage collector sees of handles, which it does not track while they wait in a loop's queue."""
+
+import asyncio
+import gc
+import warnings
+import weakref
+
+import pytest
+
+import tornadoc
+
+LOOPS = pytest.mark.parametrize("make_loop", [asyncio.SelectorEventLoop, tornadoc.EventLoop], ids=["asyncio", "tornadoc"])
+
+
+class Thing:
+    """Has a callback that refers to it."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.calls = 0
+
+    def call(self):
+        self.calls += 1
+
+
+def collected(reference):
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return reference() is None
+
+
+@LOOPS
+def test_a_loop_dropped_with_callbacks_waiting_is_collected(make_loop):
+    loop = make_loop()
+    thing = Thing(loop)
+    for _ in range(10):
+        loop.call_soon(thing.call)
+    references = weakref.ref(loop), weakref.ref(thing)
+    del loop, thing
+    assert all(collected(reference) for reference in references)
+
+
+@LOOPS
+def test_a_handle_kept_by_its_own_callback_s_object_is_collected_after_it_ran(make_loop):
+    loop = make_loop()
+    thing = Thing(loop)
+    thing.handle = loop.call_soon(thing.call)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert thing.calls == 1
+    reference = weakref.ref(thing)
+    del thing, loop
+    assert collected(reference)
+
+
+@LOOPS
+def test_a_handle_kept_by_its_own_callback_s_object_is_collected_when_the_loop_closes(make_loop):
+    loop = make_loop()
+    thing = Thing(loop)
+    thing.handle = loop.call_soon(thing.call)
+    loop.close()
+    reference = weakref.ref(thing)
+    del thing, loop
+    assert collected(reference)
+
+
+@LOOPS
+def test_what_a_kept_handle_refers_to_outlives_the_loop(make_loop):
+    loop = make_loop()
+    thing = Thing(None)
+    handle = loop.call_soon(thing.call)
+    reference = weakref.ref(thing)
+    del loop, thing
+    assert not collected(reference)
+    handle._run()
+    assert reference().calls == 1
+
+
+@LOOPS
+def test_collecting_while_thousands_wait_loses_none(make_loop):
+    loop = make_loop()
+    things = [Thing(loop) for _ in range(5000)]
+    for index, thing in enumerate(things):
+        loop.call_soon(thing.call)
+        if index % 500 == 0:
+            gc.collect()
+    loop.call_soon(gc.collect)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert [thing.calls for thing in things] == [1] * len(things)
