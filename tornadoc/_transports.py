@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import _socket
 import asyncio
+import errno
 import socket
 import sys
-from asyncio import base_events, selector_events, sslproto, trsock
+from asyncio import base_events, constants, selector_events, sslproto, trsock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ _AsyncioTransport: Any = _asyncio._SelectorSocketTransport
 
 #: What a socket must do itself for native code to go past it.
 _SOCKET_METHODS = {name: getattr(_socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg", "shutdown")}
+
+#: accept(2) fails so when the system has nothing left, and the listening socket stays readable.
+_NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def _is_plain(sock: object) -> bool:
@@ -123,6 +127,58 @@ class NativeTransports(_native.SocketOperations, _Loop):
 
     Sockets of a class of their own, and those with a patched method, get asyncio's transports.
     """
+
+    def _accept_connection(
+        self,
+        protocol_factory: Any,
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        *timeouts: float,
+    ) -> None:
+        """Accept what waits, up to a backlog of it; without descriptors or memory, pause for a second.
+
+        asyncio goes through the rest of its backlog after such a failure, and reports and schedules as many times.
+        """
+        for _ in range(max(backlog, 1)):
+            try:
+                conn, address = sock.accept()
+                if self.get_debug():
+                    _asyncio.logger.debug("%r got a new connection from %r: %r", server, address, conn)
+                conn.setblocking(False)
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as e:
+                if e.errno not in _NO_RESOURCES:
+                    raise
+                self._remove_reader(sock.fileno())  # type: ignore[attr-defined]
+                self._pause_accepting(e, sock, (protocol_factory, sock, sslcontext, server, backlog, *timeouts))
+                return
+            self.create_task(
+                self._accept_connection2(  # type: ignore[attr-defined]
+                    protocol_factory, conn, {"peername": address}, sslcontext, server, *timeouts
+                )
+            )
+
+    def _pause_accepting(self, exception: OSError, sock: socket.socket, args: tuple[Any, ...]) -> None:
+        self.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_again, sock, args)
+        self.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": exception,
+                "socket": trsock.TransportSocket(sock),
+            }
+        )
+
+    def _accept_again(self, sock: socket.socket, args: tuple[Any, ...]) -> None:
+        if sock.fileno() < 0:
+            return  # The server was closed meanwhile.
+        try:
+            self._start_serving(*args)  # type: ignore[attr-defined]
+        except OSError as e:
+            # Nor may the epoll set have room.
+            self._pause_accepting(e, sock, args)
 
     def _make_socket_transport(
         self, sock: socket.socket, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
