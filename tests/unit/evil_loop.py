@@ -293,7 +293,8 @@ def fileno_method(world):
 
     class Object:
         def fileno(self):
-            world.fire("fileno")
+            if not world.fired:  # how often it is asked is nobody's business
+                world.fire("fileno")
             return one.fileno()
 
     thing = Object()
