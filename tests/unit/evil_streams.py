@@ -1,10 +1,12 @@
 """HOOKS of Tornado's streams and servers; see evil_loop.py."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import socket
 import ssl
+import stat
 import sys
 import weakref
 
@@ -15,8 +17,20 @@ MUCH = 600_000  # bytes, more than the kernel takes
 CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "certs"
 
 
+def register(name, function):
+    """Hooks start in the loop."""
+
+    async def start(world):
+        try:
+            function(world)
+        except Exception as e:
+            world.note(f"raised {describe(e)}")
+
+    HOOKS[name] = lambda world: world.spawn(start(world))
+
+
 def hook(function):
-    HOOKS[function.__name__] = function
+    register(function.__name__, function)
     return function
 
 
@@ -30,7 +44,7 @@ def tornadoc_only(function):
         else:
             function(world)
 
-    HOOKS[function.__name__] = unless_reference
+    register(function.__name__, unless_reference)
     return function
 
 
@@ -181,7 +195,7 @@ def close_the_socket_itself(world):
 def replace_descriptor(world):
     """Another stream gets the number at once."""
     stream = subject(world)
-    number = stream.fileno()
+    number = stream.socket.fileno()
     stream.close()
     one, other = world.pair()
     if one.fileno() != number:
@@ -291,7 +305,7 @@ def make_reading(name, start):
         soon(world, world.peer.close)
 
     for function in (of_an_event, at_once, before_the_end, closed):
-        HOOKS[f"{name}_{function.__name__}"] = function
+        register(f"{name}_{function.__name__}", function)
 
 
 for _name, _start in READS.items():
@@ -431,11 +445,11 @@ def make_overridden(name, start):
             return getattr(base, name)(self, *args)
 
         stream = open_stream(world, type("Overriding", (base,), {name: method}))
-        stream.set_close_callback(lambda: world.note("close callback"))
         armed.append(True)
+        stream.set_close_callback(lambda: world.note("close callback"))
         start(world, stream)
 
-    HOOKS["overridden_" + name] = overridden
+    register("overridden_" + name, overridden)
 
 
 def read_something(world, stream):
@@ -470,29 +484,6 @@ make_overridden("_maybe_add_error_listener", read_something)
 make_overridden("_is_connreset", fail)
 make_overridden("_signal_closed", close_it)
 make_overridden("_add_io_state", read_something)
-
-
-@hook
-def overridden_get_fd_error(world):
-    """The socket has an error that nobody has read yet."""
-    base = world.module("iostream").IOStream
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = listener.getsockname()
-    listener.close()
-
-    class Overriding(base):
-        def get_fd_error(self):
-            if not world.fired:
-                world.fire("get_fd_error")
-            return super().get_fd_error()
-
-    sock = socket.socket()
-    world.sockets.append(sock)
-    _, world.peer = world.pair()
-    stream = Overriding(sock)
-    adopt(world, stream)
-    stream.set_close_callback(lambda: world.note("close callback"))
-    watch(world, "connected", stream.connect(address))
 
 
 # -- what is written, and read into --
@@ -594,7 +585,7 @@ def connecting(world, accepts):
 
 def contexts():
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(*(str(next(CERTIFICATES.glob(pattern))) for pattern in ("*cert*.pem", "*key*.pem")))
+    server.load_cert_chain(*(str(CERTIFICATES / name) for name in ("localhost.crt", "localhost.key")))
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
@@ -725,8 +716,7 @@ def streams_of_one_batch(world):
         stream.set_close_callback(lambda i=i: world.note(f"closed {i}: close callback"))
         future = stream.read_bytes(4)
         future.add_done_callback(lambda future: world.fire("read") if future.exception() is None else None)
-    for _, other in pairs:
-        other.send(b"some")
+    soon(world, lambda: [other.send(b"some") for _, other in pairs])
 
     def close():
         for stream in streams:
@@ -736,44 +726,87 @@ def streams_of_one_batch(world):
     world.closers.append(close)
 
 
+def succeed(world, victim, number):
+    """Closes a stream; another one gets its number, and must see nothing of what was for the old one."""
+    victim.close()
+    one, other = world.pair()
+    if one.fileno() != number:
+        os.dup2(one.fileno(), number)
+        one = socket.socket(fileno=number)
+        world.sockets.append(one)
+    heir = world.module("iostream").IOStream(one)
+    world.closers.append(heir.close)
+    watch(world, "heir", heir.read_bytes(3))
+    soon(world, other.send, b"own")
+
+
 @hook
 def stale_event_of_a_stream(world):
-    """Two are due at once; while the first is served, the other is closed, and its number is a third's."""
-    pairs = [world.pair() for _ in range(2)]
-    world.peer = pairs[0][1]
-    streams = []
-    base = world.module("iostream").IOStream
+    """A transport and a stream are due at once; while the first is served, the other is closed, and its number is a third's."""
+    one, world.peer = world.pair()
+    first, first_peer = world.pair()
+    stream = world.module("iostream").IOStream(one)
+    number = one.fileno()
+    watch(world, "read", stream.read_bytes(4))
 
-    class Replacing(base):
-        def close_fd(self):
-            super().close_fd()
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport):
+            world.closers.append(transport.abort)
+            soon(world, lambda: (first_peer.send(b"first"), world.peer.send(b"stale")))
 
-    def replace(future):
-        if world.fired:
-            return
-        victim = next(stream for stream in streams if stream is not future.stream)
-        number = victim.fileno()
-        victim.close()
-        one, other = world.pair()
-        if one.fileno() != number:
-            os.dup2(one.fileno(), number)
-            one = socket.socket(fileno=number)
-            world.sockets.append(one)
-        heir = base(one)
-        world.closers.append(heir.close)
-        watch(world, "heir", heir.read_bytes(3))
-        world.fire("replaced")
-        soon(world, other.send, b"own")
+        def data_received(self, data):
+            if not world.fired:
+                succeed(world, stream, number)
+                world.fire("data_received")
 
-    for one, _ in pairs:
-        stream = base(one)
-        streams.append(stream)
-        future = stream.read_bytes(4)
-        future.stream = stream
-        future.add_done_callback(replace)
-        world.closers.append(stream.close)
-    for _, other in pairs:
-        other.send(b"some")
+    world.spawn(world.loop.create_connection(Protocol, sock=first))
+
+
+@hook
+def stale_event_of_an_http_connection(world):
+    """Two requests are there at once; while the first is served, the other's connection is closed, and its number is a stream's."""
+    web, httpserver = world.module("web"), world.module("httpserver")
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    world.sockets.append(listener)
+
+    class Handler(web.RequestHandler):
+        def get(self):
+            if not world.fired:
+                mine = self.request.connection.stream.socket.getpeername()
+                for other in list(server._connections):
+                    if other.stream.socket.getpeername() != mine:
+                        succeed(world, other.stream, number_of[other.stream.socket.getpeername()])
+                world.fire("handler")
+
+    server = httpserver.HTTPServer(web.Application([("/", Handler)], log_function=lambda handler: None))
+    server.add_socket(listener)
+    world.refs.append(server)
+    clients = [client(world, listener) for _ in range(2)]
+    world.peer = clients[0]
+    number_of = {}
+
+    def connections():
+        """{peer: number} of the accepted sockets."""
+        found = {}
+        for name in os.listdir("/proc/self/fd"):
+            if os.path.exists(f"/proc/self/fd/{name}") and stat.S_ISSOCK(os.stat(int(name)).st_mode):
+                with socket.socket(fileno=os.dup(int(name))) as sock, contextlib.suppress(OSError):
+                    found[sock.getpeername()] = int(name)
+        return found
+
+    async def send():
+        while len(server._connections) < 2:
+            await asyncio.sleep(0)
+        number_of.update(connections())
+        for sock in clients:
+            sock.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    async def stop():
+        await server.close_all_connections()
+
+    world.keep.append(world.loop.create_task(send()))
+    world.closers.append(lambda: (server.stop(), world.keep.append(world.loop.create_task(stop()))))
 
 
 def client(world, listener):

@@ -33,6 +33,13 @@ DIFFERENT = {
     "truth_of_eof_received/*": "asyncio takes what bool() raises for a failure of its own, and asks again at once; here it ends the "
     "connection like any exception of the protocol",
     "resume_writing/peer_closes_and_write": "asyncio forgets the error when the output that it tells of is empty",
+    "both_directions/*": "how much is sent before the read is told is a matter of turns",
+    "stale_event_of_an_http_connection/*_exit": "a handler's exception that ends the process leaves Tornado's loop twice",
+    "stale_event_of_an_http_connection/raise_KeyboardInterrupt": "the same",
+    "stale_event_of_an_http_connection/raise_SystemExit": "the same",
+    "stale_event_of_an_http_connection/raise_GeneratorExit": "the record names the function, which is another one",
+    "stale_event_of_an_http_connection/raise_Evil": "the same",
+    "overridden_*/forget_and_raise": "a traceback keeps the stream alive for a while, or there is none",
     "two_operations/close*": "without another event, the sender of a socket that was closed waits for ever on either loop",
 }
 
@@ -104,6 +111,7 @@ def test_evil_callback(module, hook):
             expected = played[reference][name]
             if any(fnmatch.fnmatch(name, pattern) for pattern in DIFFERENT):
                 assert "bystander: served" in outcome["notes"], (name, outcome)
+                assert seen(outcome).get("heir") == seen(expected).get("heir"), (name, outcome)
             elif seen(outcome) != seen(expected):
                 differences.append(f"{name}\n  {reference}: {expected}\n  {implementation}: {outcome}")
     assert not differences, "\n".join(differences)
