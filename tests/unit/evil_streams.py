@@ -8,7 +8,6 @@ import socket
 import ssl
 import stat
 import sys
-import weakref
 
 HOOKS = {}
 MORE_ACTIONS = {}
@@ -231,7 +230,7 @@ def open_stream(world, cls=None, **options):
 def adopt(world, stream):
     world.subject = stream
     world.close = stream.close
-    world.closers.append(lambda ref=weakref.ref(stream): ref() and ref().close())
+    world.close_at_end(stream)
 
 
 def fires_after(world, name, future, again=None):
@@ -678,9 +677,8 @@ def callback_of_read_bytes(world):
 def streaming_callback(world):
     stream = open_stream(world)
     stream.set_close_callback(lambda: world.note("close callback"))
-    stream.read_until_close(callback=lambda data: world.note(f"end {data}"), streaming_callback=lambda data: world.fire(f"piece {data}"))
-    soon(world, world.peer.send, b"some")
-    world.loop.call_later(0, soon, world, world.peer.close)
+    stream.read_until_close(lambda data: world.note(f"end {data}"), lambda data: world.fire(f"piece {data}"))
+    soon(world, lambda: (world.peer.send(b"some"), world.peer.close()))
 
 
 @tornadoc_only
@@ -764,7 +762,7 @@ def stale_event_of_a_stream(world):
 
 @hook
 def stale_event_of_an_http_connection(world):
-    """Two requests are there at once; while the first is served, the other's connection is closed, and its number is a stream's."""
+    """Two requests are there at once; while the first is served, the other connection is closed, and a stream gets its number."""
     web, httpserver = world.module("web"), world.module("httpserver")
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import sys
-import weakref
 
 HOOKS = {}
 MORE_ACTIONS = {}
@@ -157,7 +156,7 @@ class Protocol(asyncio.Protocol):
         if self.world.subject is None and self.fires:
             self.world.subject = transport
             self.world.close = transport.close
-        self.world.closers.append(lambda ref=weakref.ref(transport): ref() and ref().abort())
+        self.world.close_at_end(transport, "abort")
         self.seen("connection_made")
 
     def data_received(self, data):
@@ -288,7 +287,7 @@ def server(world, fires):
     world.peer = client()
     world.again = client
     world.cancel = served.close
-    world.closers.append(lambda ref=weakref.ref(served): ref() and ref().close())
+    world.close_at_end(served)
 
 
 @hook
@@ -527,7 +526,12 @@ if sys.version_info >= (3, 12):
             def __release_buffer__(self, view):
                 world.fire("released") if not world.fired else None
 
-        connect(world, "", then=lambda transport: (transport.write(b"x" * MUCH), transport.write(memoryview(Source())), drain(world, 50)))
+        def start(transport):
+            transport.write(b"x" * MUCH)
+            transport.write(memoryview(Source()))
+            drain(world, 50)
+
+        connect(world, "", then=start)
 
     @hook
     def release_of_input(world):
@@ -559,7 +563,7 @@ def transports_of_one_batch(world):
 
     async def open_connections():
         for one, _ in pairs:
-            transport, protocol = await world.loop.create_connection(lambda: Protocol(world, "data_received"), sock=one)
+            transport, _ = await world.loop.create_connection(lambda: Protocol(world, "data_received"), sock=one)
             transports.append(transport)
         world.peer = pairs[0][1]
         for _, other in pairs:

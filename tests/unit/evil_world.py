@@ -25,6 +25,7 @@ import sys
 import threading
 import traceback
 import warnings
+import weakref
 
 PATIENCE = 15.0  # seconds before something that should happen counts as never happening
 ACTIONS = {}
@@ -307,6 +308,16 @@ class World:
         self.refs.append(task)
         return task
 
+    def close_at_end(self, thing, method="close"):
+        """Calls the method if the thing is still there: nobody is kept alive."""
+        reference = weakref.ref(thing)
+
+        def closer():
+            if reference() is not None:
+                getattr(reference(), method)()
+
+        self.closers.append(closer)
+
     def forget(self):
         self.refs.clear()
         self.close = self.cancel = self.again = self.subject = None
@@ -406,11 +417,14 @@ def normal(text):
     return text
 
 
+def note_unraisable(note, info):
+    note(normal(f"unraisable: {type(info.exc_value).__name__}: {info.exc_value}"))
+
+
 def perform(hook, act, implementation, log):
     """One scenario: what was seen, and whether there was nothing to do."""
     world = log.world = World(implementation, act)
-    note = world.note
-    sys.unraisablehook = lambda info: note(normal(f"unraisable: {type(info.exc_value).__name__}: {info.exc_value}"))
+    sys.unraisablehook = functools.partial(note_unraisable, world.note)
     problem = ""
     try:
         hook(world)
@@ -423,9 +437,9 @@ def perform(hook, act, implementation, log):
         problem = f"{type(e).__name__}: {e} ({', '.join(where)})"
     notes, skipped = world.notes, world.skipped
     log.world = None
-    del world, note
-    gc.collect()
+    del world
     sys.unraisablehook = sys.__unraisablehook__
+    gc.collect()
     return {"notes": notes, "skipped": skipped, "problem": problem}
 
 

@@ -1,7 +1,7 @@
 """Whatever Python code does while the loop, a transport or a stream is calling it: no crash, and the outcome of the standard
 library's loop with Tornado's classes.
 
-evil_world.py plays the scenarios, in a process for each implementation; a crash names its scenario, and what is behind it is played
+evil_world.py plays the scenarios, in a process for each implementation; a crash names its scenario, and what follows is played
 in a process of its own.
 """
 
@@ -23,14 +23,14 @@ from inprocess import HERE, ROOT
 PATIENCE = 200
 MODULES = (evil_loop, evil_transports, evil_streams)
 
-#: The order within each of these is the same; between them it is nobody's promise: they are different connections, or handles that
+#: The order within each of these is the same; between them it is nobody's promise: different connections, or handles that
 #: became ready independently.
 LANE = re.compile(r"(callback|from a thread|opened|stopped|done|(?!left)[\w ]+(?=: ))")
 
 #: Patterns of scenarios whose outcome need not be asyncio's or Tornado's, and why.
 DIFFERENT = {
     "*/close_the_socket_itself": "who closes a socket under its transport has what comes",
-    "truth_of_eof_received/*": "asyncio takes what bool() raises for a failure of its own, and asks again at once; here it ends the "
+    "truth_of_eof_received/*": "asyncio takes what bool() raises for its own failure, and asks again at once; here it ends the "
     "connection like any exception of the protocol",
     "resume_writing/peer_closes_and_write": "asyncio forgets the error when the output that it tells of is empty",
     "both_directions/*": "how much is sent before the read is told is a matter of turns",
