@@ -382,7 +382,7 @@ class World:
 
 #: Records of what is there in one implementation only. Debug mode may find the machinery of this module slow, or asyncio's;
 #: asyncio's writer goes on without output, and closes twice, after a callback that has raised or closed.
-NOT_COMPARED = r"World\.|_read_from_self|Exception in callback \w+\._write_ready|Exception in callback \w+\._call_connection_lost"
+NOT_COMPARED = r"World\.|_read_from_self|Exception in callback \w+\._(write_(ready|sendmsg|send)|call_connection_lost)\("
 
 
 class Log(logging.Handler):
@@ -404,7 +404,7 @@ def normal(text):
     text = re.sub(r"\bwhen=[\d.]+", "when=N", text)
     text = re.sub(r"\b(fd|proto)=\d+", r"\1=N", text)
     text = re.sub(r"_handle_events\(\d+, ", "_handle_events(N, ", text)
-    text = re.sub(r"callback (BaseAsyncIOLoop\._handle_events\(N, 1\)|None\(\))", "accept handler", text)
+    text = re.sub(r"callback (BaseAsyncIOLoop\._handle_events\((N, 1)?\)|None\(\))", "accept handler", text)
     text = re.sub(r"\.\.\.[x0-9a-f]+>", "...>", text)
     text = re.sub(r"\b\w+\.close\(\)", "close()", text)
     text = re.sub(r"(_Selector|)SocketTransport\b", "SocketTransport", text)

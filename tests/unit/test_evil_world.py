@@ -34,14 +34,15 @@ DIFFERENT = {
     "connection like any exception of the protocol",
     "resume_writing/peer_closes_and_write": "asyncio forgets the error when the output that it tells of is empty",
     "both_directions/*": "how much is sent before the read is told is a matter of turns",
-    "stale_event_of_an_http_connection/*_exit": "a handler's exception that ends the process leaves Tornado's loop twice",
-    "stale_event_of_an_http_connection/raise_KeyboardInterrupt": "the same",
-    "stale_event_of_an_http_connection/raise_SystemExit": "the same",
-    "stale_event_of_an_http_connection/raise_GeneratorExit": "the record names the function, which is another one",
-    "stale_event_of_an_http_connection/raise_Evil": "the same",
+    "stale_event_of_an_http_connection/*raise*": "what an exception of a handler leads to is tested elsewhere",
+    "stale_event_of_an_http_connection/*_exit": "the same",
+    "release_of_much_output/*": "Tornado looks into the buffer that close() has taken away",
     "overridden_*/forget_and_raise": "a traceback keeps the stream alive for a while, or there is none",
     "two_operations/close*": "without another event, the sender of a socket that was closed waits for ever on either loop",
 }
+if sys.version_info >= (3, 12):
+    DIFFERENT["finalizer_of_output/*"] = DIFFERENT["release_of_output/*"] = "in which turn output is released is not promised"
+    DIFFERENT["pause_writing_of_writelines/*"] = "asyncio's writelines() pauses nobody in some versions"
 
 
 @functools.lru_cache(None)
@@ -76,6 +77,10 @@ def start(module, implementation, after=""):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+def is_different(name):
+    return any(fnmatch.fnmatch(name, pattern) for pattern in DIFFERENT)
+
+
 def seen(outcome):
     lanes = {}
     for note in outcome["notes"]:
@@ -101,7 +106,8 @@ def test_evil_callback(module, hook):
     if "NOT APPLICABLE" in str(played[reference]):
         reference, *others = others
     assert played[reference]
-    assert not any("NOT FIRED" in outcome["notes"] for outcome in played[reference].values())
+    silent = [not is_different(name) and "NOT FIRED" in outcome["notes"] for name, outcome in played[reference].items()]
+    assert not any(silent)
     differences = []
     for implementation in others:
         assert played[implementation].keys() == played[reference].keys()
@@ -109,7 +115,7 @@ def test_evil_callback(module, hook):
             pytest.skip("the loop does not look for an overridden time()")
         for name, outcome in played[implementation].items():
             expected = played[reference][name]
-            if any(fnmatch.fnmatch(name, pattern) for pattern in DIFFERENT):
+            if is_different(name):
                 assert "bystander: served" in outcome["notes"], (name, outcome)
                 assert seen(outcome).get("heir") == seen(expected).get("heir"), (name, outcome)
             elif seen(outcome) != seen(expected):
