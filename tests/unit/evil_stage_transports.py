@@ -1,4 +1,4 @@
-"""HOOKS of stream transports and of the loop's sock_* methods; see evil_loop.py."""
+"""HOOKS of stream transports and of the loop's sock_* methods; see evil_stage_loop.py."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def action(function):
 def subject(world):
     """The transport, unless the hook has none at that point."""
     if world.subject is None:
-        raise sys.modules["evil_world"].Skipped
+        raise sys.modules["evil_stage"].Skipped
     return world.subject
 
 

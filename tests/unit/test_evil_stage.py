@@ -1,7 +1,7 @@
 """Whatever Python code does while the loop, a transport or a stream is calling it: no crash, and the outcome of the standard
 library's loop with Tornado's classes.
 
-evil_world.py plays the scenarios, in a process for each implementation; a crash names its scenario, and what follows is played
+evil_stage.py plays the scenarios, in a process for each implementation; a crash names its scenario, and what follows is played
 in a process of its own.
 """
 
@@ -14,14 +14,14 @@ import re
 import subprocess
 import sys
 
-import evil_loop
-import evil_streams
-import evil_transports
+import evil_stage_loop
+import evil_stage_streams
+import evil_stage_transports
 import pytest
 from inprocess import HERE, ROOT
 
 PATIENCE = 200
-MODULES = (evil_loop, evil_transports, evil_streams)
+MODULES = (evil_stage_loop, evil_stage_transports, evil_stage_streams)
 
 #: The order within each of these is the same; between them it is nobody's promise: different connections, or handles that
 #: became ready independently.
@@ -73,7 +73,7 @@ def outcomes(module):
 
 def start(module, implementation, after=""):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    command = [sys.executable, str(HERE / "evil_world.py"), module.__name__, implementation, "", after]
+    command = [sys.executable, str(HERE / "evil_stage.py"), module.__name__, implementation, "", after]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 

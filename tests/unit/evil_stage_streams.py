@@ -1,4 +1,4 @@
-"""HOOKS of Tornado's streams and servers; see evil_loop.py."""
+"""HOOKS of Tornado's streams and servers; see evil_stage_loop.py."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ def action(function):
 def subject(world):
     """The stream, unless the hook has none at that point."""
     if world.subject is None:
-        raise sys.modules["evil_world"].Skipped
+        raise sys.modules["evil_stage"].Skipped
     return world.subject
 
 

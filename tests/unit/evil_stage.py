@@ -474,5 +474,5 @@ def main(module, implementation, only="", after=""):
 
 
 if __name__ == "__main__":
-    sys.modules["evil_world"] = sys.modules["__main__"]
+    sys.modules["evil_stage"] = sys.modules["__main__"]
     main(*sys.argv[1:])
