@@ -5,6 +5,7 @@
 #   make test-python PYTHON=python3.13                          the Python tests on another interpreter
 #   make test-all                                               the suite on every CPython that is found
 #   make asan                                                   the Python tests under AddressSanitizer and UBSan
+#   make loop-libraries [ARGS=aiohttp]                          tests of asyncio libraries on the stdlib's loop and on tornadoc's
 #   make fuzz [FUZZ_SECONDS=20]                                 run the fuzz targets
 #   make bench [ARGS=--quick]                                   benchmarks beside Tornado and others
 #   make bench-loop, make bench-echo [ARGS=--quick]             of the event loop; of sockets and streams
@@ -106,6 +107,10 @@ asan: $(ENV_STAMP)
 	    ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1 \
 	    UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(abspath $(BIN))/python $(PYTEST) $(NOT_PYTHON) $(TESTS)
+
+.PHONY: loop-libraries
+loop-libraries: build
+	$(BIN)/python tests/suite/libraries.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(ENV_STAMP)

@@ -50,6 +50,12 @@ async def push(stream: IOStream, size: int) -> None:
 WAYS = {"bytes": echo_bytes, "line": echo_line, "lines": echo_lines, "push": push}
 
 
+def origin(kind: type) -> str:
+    """Where a class really comes from: tornadoc's bear Tornado's labels, and have native bases."""
+    native = any(base.__module__ == "tornadoc._native" for base in kind.__mro__)
+    return f"{'tornadoc' if native else kind.__module__}.{kind.__qualname__}"
+
+
 class Server(TCPServer):
     def __init__(self, way: str, size: int) -> None:
         super().__init__()
@@ -71,7 +77,7 @@ async def serve(options: argparse.Namespace) -> None:
     report = {
         "port": sockets[0].getsockname()[1],
         "pid": os.getpid(),
-        "identity": " ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in (IOStream, loop)),
+        "identity": " ".join(map(origin, (IOStream, loop))),
     }
     print(json.dumps(report), flush=True)
     await asyncio.Event().wait()

@@ -4,6 +4,7 @@
 #   tools/setup.sh packages [GROUP ...]   Debian packages: test, fuzz, bench, lint
 #   tools/setup.sh venv DIR [PYTHON]      what a build needs (packages, a Python), then a virtual environment in DIR with
 #                                         tornadoc's dependencies and tornadoc itself, linked to this tree, not yet compiled
+#   tools/setup.sh testsuite PYTHON       CPython's own tests, where Debian's Python lacks them; without them tests/suite skips
 #
 # Packages are installed with apt-get, as root or through sudo, and only those that are missing. Without the rights, or
 # without apt-get, the message names them.
@@ -139,6 +140,15 @@ make_venv() { # DIR [PYTHON]
     TORNADOC_PURE=1 "$dir/bin/python" -m pip install -q --no-build-isolation -e '.[test]'
 }
 
+testsuite() { # PYTHON
+    local version
+    version=$("$1" -I -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.base_prefix == "/usr" else "")')
+    if [ -z "$version" ] || ! command -v apt-get >/dev/null; then return; fi
+    need "libpython$version-testsuite" "$1" -I -c 'import test.test_asyncio.utils'
+    # In a process of its own, which ends without the rights to install.
+    (install_missing) || echo "CPython's own asyncio tests will be skipped."
+}
+
 case "${1:-}" in
 packages)
     shift
@@ -149,8 +159,11 @@ venv)
     shift
     make_venv "$@"
     ;;
+testsuite)
+    testsuite "$2"
+    ;;
 *)
-    echo "usage: $0 packages GROUP ... | venv DIR [PYTHON]" >&2
+    echo "usage: $0 packages GROUP ... | venv DIR [PYTHON] | testsuite PYTHON" >&2
     exit 2
     ;;
 esac

@@ -38,7 +38,8 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
         package, _, name = fullname.partition(".")
         if package != "tornadoc" or not name or name.startswith("_") or name in _OWN:
             return None
-        if not self.everything and (_HERE / (name + ".py")).exists():
+        place = _HERE.joinpath(*name.split("."))
+        if not self.everything and (place.is_dir() or place.with_suffix(".py").exists()):
             return None
         if importlib.util.find_spec("tornado." + name) is None:
             return None

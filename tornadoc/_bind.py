@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import asyncio
 import collections
+import functools
 import hashlib
 import io
 import logging
@@ -12,7 +13,9 @@ import re
 import socket
 import ssl
 import sys
+import time
 import types
+import weakref
 from typing import Any
 
 import tornado
@@ -23,6 +26,7 @@ import tornado.httputil
 import tornado.ioloop
 import tornado.iostream
 import tornado.log
+import tornado.platform.asyncio
 import tornado.web
 
 from tornadoc import (
@@ -35,11 +39,13 @@ from tornadoc import (
     http1connection,
     httpserver,
     httputil,
+    ioloop,
     iostream,
     loop,
     routing,
     web,
 )
+from tornadoc.platform import asyncio as platform_asyncio
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -105,6 +111,15 @@ def bind() -> None:
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,
+        get_running_loop=asyncio._get_running_loop,
+        futures=asyncio.futures,
+        loop_keyword=("loop",),
+        tasks=asyncio.tasks,
+        log_io_loop=ioloop.log_callback,
+        partial=functools.partial,
+        time=time,
+        watch_result=ioloop.watch_result,
+        WeakValueDictionary=weakref.WeakValueDictionary,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,
@@ -178,6 +193,13 @@ def bind() -> None:
         http1connection.NativeHTTP1Connection,
         tornado.http1connection.HTTP1Connection,
         _originals(tornado.http1connection.HTTP1Connection),
+    )
+    _native.guard("loop", loop.EventLoop, asyncio.SelectorEventLoop, _originals(*asyncio.SelectorEventLoop.__mro__[:-1]))
+    _native.guard(
+        "io_loop",
+        platform_asyncio.BaseAsyncIOLoop,
+        tornado.platform.asyncio.BaseAsyncIOLoop,
+        _originals(*tornado.platform.asyncio.BaseAsyncIOLoop.__mro__[:-1]),
     )
     for name, cls, original in (
         ("iostream", iostream.IOStream, iostream._IOStream),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from typing import Any
 
 from tornado.ioloop import IOLoop
 
@@ -20,13 +21,14 @@ def engine_of(loop: asyncio.AbstractEventLoop) -> _native.Engine:
     Any asyncio loop with ``add_reader`` serves below it: the standard library's, uvloop's, one that already runs. If the loop has
     an IOLoop, that calls the engine's ``close`` when it is closed with ``all_fds=True``.
     """
-    if isinstance(loop, _native.EventLoop):
-        return loop._engine
+    native: Any = loop
+    if isinstance(native, _native.EventLoop):
+        return native._engine
     known = _engines.get(loop)
     engine = known() if known is not None else None
     if engine is None:
         engine = _native.Engine()
-        io_loop = IOLoop._ioloop_for_asyncio.get(loop)  # type: ignore[attr-defined]
+        io_loop = IOLoop._ioloop_for_asyncio.get(loop)
         if io_loop is not None:
             io_loop.add_handler(engine, engine.run, io_loop.READ)
         else:

@@ -16,6 +16,7 @@ import tornado.httpserver
 import tornado.httputil
 import tornado.iostream
 import tornado.netutil
+import tornado.platform.asyncio
 import tornado.tcpserver
 import tornado.web
 import tornado.websocket
@@ -23,10 +24,14 @@ import tornado.websocket
 from tornadoc import _native, httpserver, httputil, iostream, loop, netutil, routing, tcpserver, web, websocket
 from tornadoc._accelerate import accelerate
 from tornadoc._support import LateInstallError
+from tornadoc.platform import asyncio as platform_asyncio
 
 #: Tornado's classes and functions, and what takes their place. Where each stands is read off it: `__module__` and `__name__`.
 _REPLACEMENTS: dict[Any, Any] = {
     tornado.netutil.add_accept_handler: netutil.add_accept_handler,
+    tornado.platform.asyncio.BaseAsyncIOLoop: platform_asyncio.BaseAsyncIOLoop,
+    tornado.platform.asyncio.AsyncIOMainLoop: platform_asyncio.AsyncIOMainLoop,
+    tornado.platform.asyncio.AsyncIOLoop: platform_asyncio.AsyncIOLoop,
     tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,

@@ -2,6 +2,7 @@
 #include "poller.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -62,7 +63,9 @@ static void free_slot(struct td_poller *poller, uint32_t slot)
     poller->free_slot = slot;
 }
 
-enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner, uint32_t *slot)
+/* `replace`: may take the registration of a descriptor that the set has already. */
+static enum td_status add(struct td_poller *poller, int fd, uint32_t events, const struct td_poll_slot *served, bool replace,
+                          uint32_t *slot)
 {
     if (poller->free_slot == NO_SLOT && grow_slots(poller) != TD_OK) {
         return TD_NOMEM;
@@ -71,32 +74,24 @@ enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, 
     struct td_poll_slot *entry = &poller->slots[index];
     struct epoll_event event = {.events = events, .data.u64 = event_key(poller, index)};
     if (epoll_ctl(poller->epfd, EPOLL_CTL_ADD, fd, &event) < 0 &&
-        (errno != EEXIST || epoll_ctl(poller->epfd, EPOLL_CTL_MOD, fd, &event) < 0)) {
+        (!replace || errno != EEXIST || epoll_ctl(poller->epfd, EPOLL_CTL_MOD, fd, &event) < 0)) {
         return TD_SYS;
     }
     poller->free_slot = entry->next_free;
-    entry->owner = owner;
-    entry->fn = fn;
+    entry->owner = served->owner;
+    entry->fn = served->fn;
     *slot = index;
     return TD_OK;
 }
 
+enum td_status td_poller_add(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner, uint32_t *slot)
+{
+    return add(poller, fd, events, &(struct td_poll_slot){.fn = fn, .owner = owner}, true, slot);
+}
+
 enum td_status td_poller_add_new(struct td_poller *poller, int fd, uint32_t events, td_poll_fn fn, void *owner, uint32_t *slot)
 {
-    if (poller->free_slot == NO_SLOT && grow_slots(poller) != TD_OK) {
-        return TD_NOMEM;
-    }
-    uint32_t index = poller->free_slot;
-    struct td_poll_slot *entry = &poller->slots[index];
-    struct epoll_event event = {.events = events, .data.u64 = event_key(poller, index)};
-    if (epoll_ctl(poller->epfd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        return TD_SYS;
-    }
-    poller->free_slot = entry->next_free;
-    entry->owner = owner;
-    entry->fn = fn;
-    *slot = index;
-    return TD_OK;
+    return add(poller, fd, events, &(struct td_poll_slot){.fn = fn, .owner = owner}, false, slot);
 }
 
 enum td_status td_poller_modify(struct td_poller *poller, int fd, uint32_t events, uint32_t slot)

@@ -22,17 +22,10 @@ void td_wakeup_destroy(struct td_wakeup *wakeup)
 
 void td_wakeup_raise(const struct td_wakeup *wakeup)
 {
-    /* A full counter is readable already. */
     int saved = errno;
+    /* 2**64 of them are needed to fill the counter. */
     uint64_t one = 1;
     ssize_t ignored = write(wakeup->fd, &one, sizeof(one));
     (void)ignored;
     errno = saved;
-}
-
-void td_wakeup_lower(const struct td_wakeup *wakeup)
-{
-    uint64_t count;
-    ssize_t ignored = read(wakeup->fd, &count, sizeof(count));
-    (void)ignored;
 }

@@ -5,15 +5,13 @@
 #include "status.h"
 
 struct td_wakeup {
-    int fd; /* readable after td_wakeup_raise until td_wakeup_lower; -1 when there is none */
+    int fd; /* to be watched edge-triggered, so that nobody reads it; -1 when there is none */
 };
 
 /* TD_SYS with errno; fd is then -1. */
 TD_MUST_CHECK enum td_status td_wakeup_init(struct td_wakeup *wakeup);
 void td_wakeup_destroy(struct td_wakeup *wakeup);
-/* Makes the descriptor readable. Safe in any thread and in signal handlers; errno is left alone. */
+/* Gives the descriptor an edge: each call ends a wait. Safe in any thread and in signal handlers; errno is left alone. */
 void td_wakeup_raise(const struct td_wakeup *wakeup);
-/* Makes it unreadable again. */
-void td_wakeup_lower(const struct td_wakeup *wakeup);
 
 #endif

@@ -57,7 +57,7 @@ void conn_wake_waiters(ServerConnectionObject *self)
 
 PyObject *conn_write_future(ServerConnectionObject *self)
 {
-    PyObject *future = PyObject_CallNoArgs(BOUND(self->state, Future));
+    PyObject *future = engine_make_future(self->state, self->engine);
     if (future == NULL) {
         return NULL;
     }

@@ -91,7 +91,7 @@ struct engine_source *engine_find(EngineObject *engine, const struct engine_kind
     for (uint32_t i = 0; i < engine->poller.slot_count; i++) {
         if (engine->poller.slots[i].fn == on_source_event) {
             struct engine_source *source = engine->poller.slots[i].owner;
-            if (source->kind == kind && source->fd == fd) {
+            if ((kind == NULL || source->kind == kind) && source->fd == fd) {
                 return source;
             }
         }
@@ -155,6 +155,14 @@ uint64_t engine_now(EngineObject *engine)
         return td_clock_monotonic();
     }
     return engine->now;
+}
+
+PyObject *engine_make_future(struct native_state *state, const EngineObject *engine)
+{
+    if (engine == NULL || engine->running_loop == NULL) {
+        return PyObject_CallNoArgs(BOUND(state, Future));
+    }
+    return PyObject_Vectorcall(BOUND(state, Future), &engine->running_loop, 0, state->loop_keyword);
 }
 
 static void wake(EngineObject *engine)

@@ -52,7 +52,8 @@ typedef struct engine_object {
     struct engine_source *ready;                           /* to go on with, linked by next_ready */
     struct engine_source **ready_end;
     struct td_date_cache date;
-    bool driven; /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
+    PyObject *running_loop; /* borrowed: the event loop of ours that is running it; NULL outside of an iteration */
+    bool driven;            /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
     bool closed;
     PyObject *weakrefs;
 } EngineObject;
@@ -72,7 +73,8 @@ void engine_release(EngineObject *engine);
 void engine_source_init(struct engine_source *source, const struct engine_kind *kind, PyObject *owner);
 /* Watches a descriptor. 0, or -1 with an exception (RuntimeError once the engine is closed). */
 int engine_watch(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
-/* A source of this kind that watches this descriptor; NULL if there is none. Looks at all of them: for rare occasions. */
+/* A source of this kind (NULL: of any) that watches this descriptor; NULL if there is none. Looks at all of them: for rare
+ * occasions. */
 struct engine_source *engine_find(EngineObject *engine, const struct engine_kind *kind, int fd);
 /* The same, with FileExistsError if the kernel says that the set has the descriptor already. */
 int engine_watch_new(EngineObject *engine, struct engine_source *source, int fd, uint32_t events);
@@ -89,6 +91,9 @@ void engine_forget(EngineObject *engine, struct engine_source *source);
 int engine_set_timer(EngineObject *engine, struct td_timer *timer, uint64_t deadline);
 /* Has on_turn called in this loop iteration or the next, once. */
 void engine_schedule(EngineObject *engine, struct engine_source *source);
+/* A Future of the running loop, as asyncio.Future() makes it; engine may be NULL. On a loop of ours asyncio need not look for the
+ * loop, which costs it a system call before Python 3.12. New reference. */
+PyObject *engine_make_future(struct native_state *state, const EngineObject *engine);
 /* The clock of the current batch, or the real one outside of a batch. */
 uint64_t engine_now(EngineObject *engine);
 

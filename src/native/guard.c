@@ -41,6 +41,17 @@ static const enum native_name socket_names[] = {
 
 #define COUNT(names) ((int)(sizeof(names) / sizeof(*(names))))
 
+static const enum native_name loop_names[] = {
+#define X(name) NAME_##name,
+    LOOP_HOOKS(X)
+#undef X
+};
+static const enum native_name io_loop_names[] = {
+#define X(name) NAME_##name,
+    IO_LOOP_HOOKS(X)
+#undef X
+};
+
 static const struct {
     const enum native_name *names;
     int count;
@@ -49,6 +60,8 @@ static const struct {
     [GUARD_APPLICATION] = {application_names, APPLICATION_HOOK_COUNT},
     [GUARD_SERVER] = {server_names, SERVER_HOOK_COUNT},
     [GUARD_EXCHANGE] = {exchange_names, EXCHANGE_HOOK_COUNT},
+    [GUARD_LOOP] = {loop_names, LOOP_HOOK_COUNT},
+    [GUARD_IO_LOOP] = {io_loop_names, IO_LOOP_HOOK_COUNT},
     [GUARD_IOSTREAM] = {stream_names, COUNT(stream_names)},
     [GUARD_SSL_IOSTREAM] = {ssl_stream_names, COUNT(ssl_stream_names)},
     [GUARD_PIPE_IOSTREAM] = {stream_names, COUNT(stream_names)},
@@ -176,6 +189,13 @@ uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeO
     guard->cache[place].tag = type->tp_version_tag;
     guard->cache[place].mask = mask;
     return mask;
+}
+
+uint64_t guard_hook_of(struct native_state *state, enum guard_set set, PyObject *name)
+{
+    PyObject *index = state->guards[set].index;
+    PyObject *number = index != NULL && PyUnicode_Check(name) ? PyDict_GetItemWithError(index, name) : NULL;
+    return number ? UINT64_C(1) << PyLong_AsLong(number) : 0;
 }
 
 uint64_t guard_dict_mask(struct native_state *state, enum guard_set set, PyObject *dict)

@@ -65,6 +65,30 @@ enum exchange_hook {
         EXCHANGE_HOOK_COUNT
 };
 
+#define LOOP_HOOKS(X)                                                                                                            \
+    X(time) X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)
+
+enum loop_hook {
+#define X(name) LOOP_HOOK_##name,
+    LOOP_HOOKS(X)
+#undef X
+        LOOP_HOOK_COUNT
+};
+
+#define LOOP_HOOK(name) (UINT64_C(1) << LOOP_HOOK_##name)
+
+#define IO_LOOP_HOOKS(X) X(_run_callback) X(add_callback) X(call_at) X(time) X(split_fd)
+
+enum io_loop_hook {
+#define X(name) IO_LOOP_HOOK_##name,
+    IO_LOOP_HOOKS(X)
+#undef X
+        IO_LOOP_HOOK_COUNT
+};
+
+#define IO_LOOP_HOOK(name) (UINT64_C(1) << IO_LOOP_HOOK_##name)
+#define IO_LOOP_BEHIND(name) (UINT64_C(1) << (IO_LOOP_HOOK_##name + GUARD_MAX_HOOKS))
+
 /* What Tornado's stream methods call on self. */
 /* clang-format off */
 #define STREAM_HOOKS(X)                                                                                                         \
@@ -85,6 +109,8 @@ enum guard_set {
     GUARD_SSL_IOSTREAM,
     GUARD_PIPE_IOSTREAM,
     GUARD_SOCKET,
+    GUARD_LOOP,
+    GUARD_IO_LOOP,
     GUARD_SET_COUNT
 };
 
@@ -112,6 +138,8 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg);
 unsigned int guard_version_tag(PyTypeObject *type);
 /* The hooks that the class changes. Never fails: what can't be found out counts as changed. */
 uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
+/* The bit of a hook of this name; 0 if there is none. */
+uint64_t guard_hook_of(struct native_state *state, enum guard_set set, PyObject *name);
 /* The hooks that an instance dict (may be NULL) shadows. */
 uint64_t guard_dict_mask(struct native_state *state, enum guard_set set, PyObject *dict);
 

@@ -17,8 +17,10 @@ static int handle_traverse(PyObject *self, visitproc visit, void *arg)
     PyTypeObject *type = Py_TYPE(self);
     Py_VISIT(type);
     for (Py_ssize_t at = FIRST_SLOT; at < slots_type(type)->tp_basicsize; at += (Py_ssize_t)sizeof(PyObject *)) {
-        if (at != type->tp_weaklistoffset) {
-            Py_VISIT(*(PyObject **)((char *)self + at));
+        PyObject *value = *(PyObject **)((char *)self + at);
+        /* Most slots have one of these, and a queue has many handles. */
+        if (value != Py_None && value != Py_False && at != type->tp_weaklistoffset) {
+            Py_VISIT(value);
         }
     }
     return 0;
@@ -121,9 +123,9 @@ PyObject *handle_make(struct native_state *state, PyObject *loop, const struct h
     return self;
 }
 
-int handle_visit_queued(PyObject *handle, visitproc visit, void *arg)
+int handle_visit_queued(struct native_state *state, PyObject *handle, visitproc visit, void *arg)
 {
-    if (PyObject_GC_IsTracked(handle)) {
+    if (!handle_is_native(state, handle) || PyObject_GC_IsTracked(handle)) {
         Py_VISIT(handle);
         return 0;
     }
@@ -208,7 +210,8 @@ int handle_cancel(struct native_state *state, PyObject *handle)
     if (handle_is_cancelled(state, handle)) {
         return 0;
     }
-    Py_SETREF(HANDLE_SLOT(state, handle, cancelled), Py_NewRef(Py_True));
+    /* Anybody can delete the attribute. */
+    Py_XSETREF(HANDLE_SLOT(state, handle, cancelled), Py_NewRef(Py_True));
     int status = 0;
     if (loop_is_debugging(state, HANDLE_SLOT(state, handle, loop))) {
         PyObject *repr = PyObject_Repr(handle);

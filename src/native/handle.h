@@ -11,7 +11,9 @@
 
 #include "core/timers.h"
 
-#define HANDLE_POOL 1024 /* freed handles that are kept for the next ones, of each type */
+/* Freed handles that are kept for the next ones, of each type: enough for a burst of callbacks to bring no garbage collection,
+ * which counts allocations. */
+#define HANDLE_POOL 1024
 
 struct handle_pool {
     PyObject *handles[HANDLE_POOL]; /* memory of objects without references, which don't count as references to their type */
@@ -53,21 +55,21 @@ PyObject *handle_make(struct native_state *state, PyObject *loop, const struct h
 PyObject *handle_make_timer(struct native_state *state, PyObject *loop, PyObject *when, const struct handle_call *call,
                             bool debug);
 
-/* Has the collector look at the handle from here on. */
-static inline void handle_track(PyObject *handle)
+static inline bool handle_is_native(struct native_state *state, PyObject *object)
 {
-    if (!PyObject_GC_IsTracked(handle)) {
+    return Py_TYPE(object) == state->handle_type || Py_TYPE(object) == state->timer_handle_type;
+}
+
+/* Has the collector look at the handle from here on. Somebody else's, which may be any object, is left alone. */
+static inline void handle_track(struct native_state *state, PyObject *handle)
+{
+    if (handle_is_native(state, handle) && !PyObject_GC_IsTracked(handle)) {
         PyObject_GC_Track(handle);
     }
 }
 
 /* What the ready queue visits for a handle that it holds. */
-int handle_visit_queued(PyObject *handle, visitproc visit, void *arg);
-
-static inline bool handle_is_native(struct native_state *state, PyObject *object)
-{
-    return Py_TYPE(object) == state->handle_type || Py_TYPE(object) == state->timer_handle_type;
-}
+int handle_visit_queued(struct native_state *state, PyObject *handle, visitproc visit, void *arg);
 
 static inline bool handle_is_cancelled(struct native_state *state, PyObject *handle)
 {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "guard.h"
 #include "handle.h"
 
 #include "core/clock.h"
@@ -49,10 +50,10 @@ static PyObject *take_ready(LoopObject *self)
 }
 
 /* Gives the queue's reference back. */
-static void let_go(PyObject *handle)
+static void let_go(const LoopObject *self, PyObject *handle)
 {
     if (Py_REFCNT(handle) > 1) {
-        handle_track(handle);
+        handle_track(self->state, handle);
     }
     Py_DECREF(handle);
 }
@@ -60,7 +61,7 @@ static void let_go(PyObject *handle)
 static void drop_ready(LoopObject *self)
 {
     while (self->ready_count > 0) {
-        let_go(take_ready(self));
+        let_go(self, take_ready(self));
     }
 }
 
@@ -75,9 +76,9 @@ void loop_wake(LoopObject *self)
 
 static int on_wakeup(void *owner, uint32_t events)
 {
-    LoopObject *self = owner;
+    /* An edge: there is nothing to be read. */
+    (void)owner;
     (void)events;
-    td_wakeup_lower(&self->wakeup);
     return 0;
 }
 
@@ -100,33 +101,75 @@ PyObject *loop_time_object(uint64_t now)
     return PyFloat_FromDouble((double)now / 1e9);
 }
 
-/* How long the epoll set may be waited in: milliseconds, -1 for ever. */
-static int timeout_of(LoopObject *self)
+bool loop_changes(LoopObject *self, uint64_t hooks)
 {
+    return ((guard_type_mask(self->state, GUARD_LOOP, Py_TYPE(self)) | self->shadowed) & hooks) != 0;
+}
+
+bool loop_is_odd(LoopObject *self)
+{
+    return self->debug || loop_changes(self, LOOP_HOOK(call_soon) | LOOP_HOOK(call_soon_threadsafe));
+}
+
+bool loop_runs_here(const LoopObject *self)
+{
+    return self->running && self->thread_id == PyThread_get_thread_ident();
+}
+
+int loop_now(LoopObject *self, uint64_t *now)
+{
+    if (!loop_changes(self, LOOP_HOOK(time))) {
+        *now = td_clock_monotonic();
+        return 0;
+    }
+    PyObject *time = PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, time));
+    int status = time ? loop_to_deadline(time, now) : -1;
+    Py_XDECREF(time);
+    return status;
+}
+
+static uint64_t span_until(uint64_t deadline, uint64_t now)
+{
+    return deadline == TD_NEVER ? TD_NEVER : deadline > now ? deadline - now : 0;
+}
+
+/* How long the epoll set may be waited in: milliseconds, -1 for ever. 0, or -1 with an exception. */
+static int find_timeout(LoopObject *self, int *timeout)
+{
+    *timeout = 0;
     if (self->ready_count > 0 || self->stopping || self->woken || engine_is_ready(self->engine)) {
         return 0;
     }
-    uint64_t next = td_timers_next(&self->timers);
-    uint64_t other = engine_deadline(self->engine);
-    if (other < next) {
-        next = other;
+    uint64_t wait = TD_NEVER;
+    if (self->timers.count > 0) {
+        uint64_t now;
+        if (loop_now(self, &now) < 0) {
+            return -1;
+        }
+        wait = span_until(td_timers_next(&self->timers), now);
     }
-    if (next == TD_NEVER) {
-        return -1;
+    uint64_t deadline = engine_deadline(self->engine);
+    if (deadline != TD_NEVER) {
+        uint64_t other = span_until(deadline, td_clock_monotonic());
+        wait = other < wait ? other : wait;
     }
-    uint64_t now = td_clock_monotonic();
-    if (next <= now) {
+    if (wait == TD_NEVER) {
+        *timeout = -1;
         return 0;
     }
-    uint64_t milliseconds = (next - now + 999999) / 1000000;
-    return milliseconds < LONGEST_WAIT ? (int)milliseconds : LONGEST_WAIT;
+    uint64_t milliseconds = wait / 1000000 + (wait % 1000000 != 0);
+    *timeout = milliseconds < LONGEST_WAIT ? (int)milliseconds : LONGEST_WAIT;
+    return 0;
 }
 
 /* Fetches events. 0, or -1 with an exception from a signal handler. */
 static int poll(LoopObject *self)
 {
     struct td_poller *poller = &self->engine->poller;
-    int timeout = timeout_of(self);
+    int timeout;
+    if (find_timeout(self, &timeout) < 0) {
+        return -1;
+    }
     self->woken = false;
     uint64_t now = td_clock_monotonic();
     int count;
@@ -211,9 +254,40 @@ static int run_ready(LoopObject *self)
     while (status == 0 && count-- > 0 && self->ready_count > 0) {
         PyObject *handle = take_ready(self);
         status = self->debug ? run_watched(self, handle) : run_handle(self, handle);
-        let_go(handle);
+        let_go(self, handle);
     }
     return status;
+}
+
+/* Has the collector look at the handles that others hold as well: with the loop at rest, they may be part of garbage. */
+static void track_held(LoopObject *self)
+{
+    for (size_t i = 0; i < self->ready_count; i++) {
+        PyObject *handle = self->ready[(self->ready_head + i) & (self->ready_size - 1)];
+        if (Py_REFCNT(handle) > 1) {
+            handle_track(handle);
+        }
+    }
+}
+
+/* Waits until there is something for Python, and runs it. 0 or -1. */
+static int iterate(LoopObject *self)
+{
+    bool ran = false;
+    while (!ran) {
+        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
+            return -1;
+        }
+        if (self->timers.count > 0) {
+            uint64_t now;
+            if (loop_now(self, &now) < 0 || loop_collect_timers(self, now) < 0) {
+                return -1;
+            }
+        }
+        /* When it has to stop, the rest is asyncio's. */
+        ran = self->ready_count > 0 || self->stopping;
+    }
+    return run_ready(self);
 }
 
 PyDoc_STRVAR(run_once_doc,
@@ -225,18 +299,14 @@ static PyObject *loop_run_once(LoopObject *self, PyObject *Py_UNUSED(ignored))
     if (loop_check_closed(self) < 0) {
         return NULL;
     }
-    bool ran = false;
-    while (!ran) {
-        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
-            return NULL;
-        }
-        if (self->timers.count > 0 && loop_collect_timers(self, td_clock_monotonic()) < 0) {
-            return NULL;
-        }
-        /* When it has to stop, the rest is asyncio's. */
-        ran = self->ready_count > 0 || self->stopping;
+    PyObject *outer = self->engine->running_loop;
+    self->engine->running_loop = (PyObject *)self;
+    int status = iterate(self);
+    self->engine->running_loop = outer;
+    if (status < 0 || self->stopping) {
+        track_held(self);
     }
-    return run_ready(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(time_doc, "time($self, /)\n--\n\nThe loop's clock: time.monotonic().");
@@ -409,6 +479,17 @@ static int set_flag(LoopObject *self, PyObject *value, void *which)
     return 0;
 }
 
+/* An instance attribute may hide a method. */
+static int loop_setattro(LoopObject *self, PyObject *name, PyObject *value)
+{
+    int status = PyObject_GenericSetAttr((PyObject *)self, name, value);
+    if (status == 0) {
+        uint64_t hook = guard_hook_of(self->state, GUARD_LOOP, name);
+        self->shadowed = value ? self->shadowed | hook : self->shadowed & ~hook;
+    }
+    return status;
+}
+
 static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     struct native_state *state = native_state_of(type);
@@ -417,6 +498,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
         return NULL;
     }
     self->state = state;
+    self->closed = true; /* until asyncio's __init__ */
     self->wakeup.fd = -1;
     self->clock_resolution = 1e-9;
     self->engine = engine_make_driven(state);
@@ -424,14 +506,13 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
         goto failed;
     }
     if (td_wakeup_init(&self->wakeup) != TD_OK ||
-        td_poller_add(&self->engine->poller, self->wakeup.fd, EPOLLIN, on_wakeup, self, &self->wakeup_slot) != TD_OK) {
+        td_poller_add(&self->engine->poller, self->wakeup.fd, EPOLLIN | EPOLLET, on_wakeup, self, &self->wakeup_slot) != TD_OK) {
         PyErr_SetFromErrno(PyExc_OSError);
         goto failed;
     }
     return (PyObject *)self;
 
 failed:
-    self->closed = true;
     Py_DECREF(self);
     return NULL;
 }
@@ -441,8 +522,9 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->engine);
     Py_VISIT(self->current_handle);
+    Py_VISIT(self->task_factory);
     for (size_t i = 0; i < self->ready_count; i++) {
-        int status = handle_visit_queued(self->ready[(self->ready_head + i) & (self->ready_size - 1)], visit, arg);
+        int status = handle_visit_queued(self->state, self->ready[(self->ready_head + i) & (self->ready_size - 1)], visit, arg);
         if (status != 0) {
             return status;
         }
@@ -455,6 +537,7 @@ static int loop_traverse(LoopObject *self, visitproc visit, void *arg)
 
 static int loop_clear(LoopObject *self)
 {
+    Py_CLEAR(self->task_factory);
     release(self);
     return 0;
 }
@@ -463,7 +546,7 @@ static void loop_dealloc(LoopObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    release(self);
+    (void)loop_clear(self);
     if (self->engine != NULL) {
         /* The engine may live on in what it serves. */
         engine_release(self->engine);
@@ -499,6 +582,7 @@ static PyMethodDef loop_methods[] = {
 static PyMemberDef loop_members[] = {
     {"_engine", T_OBJECT, offsetof(LoopObject, engine), READONLY, PyDoc_STR("The engine that it drives.")},
     {"_current_handle", T_OBJECT, offsetof(LoopObject, current_handle), 0, PyDoc_STR("What runs, in debug mode.")},
+    {"_task_factory", T_OBJECT, offsetof(LoopObject, task_factory), 0, PyDoc_STR("See asyncio's loop.set_task_factory().")},
     {"_clock_resolution", T_DOUBLE, offsetof(LoopObject, clock_resolution), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -511,12 +595,15 @@ static PyGetSetDef loop_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(loop_doc, "EventLoop()\n--\n\nThe core of an event loop, to stand ahead of asyncio.SelectorEventLoop.");
+PyDoc_STRVAR(loop_doc,
+             "EventLoop(*args, **kwargs)\n--\n\nThe core of an event loop, to stand ahead of asyncio.SelectorEventLoop.");
 
 static PyType_Slot loop_slots[] = {
-    {Py_tp_new, loop_new},       {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse},
-    {Py_tp_clear, loop_clear},   {Py_tp_methods, loop_methods}, {Py_tp_members, loop_members},
-    {Py_tp_getset, loop_getset}, {Py_tp_doc, (void *)loop_doc}, {0, NULL},
+    {Py_tp_new, loop_new},           {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, loop_traverse}, {Py_tp_clear, loop_clear},
+    {Py_tp_methods, loop_methods},   {Py_tp_members, loop_members},
+    {Py_tp_getset, loop_getset},     {Py_tp_setattro, loop_setattro},
+    {Py_tp_doc, (void *)loop_doc},   {0, NULL},
 };
 
 static PyType_Spec loop_spec = {
@@ -526,24 +613,12 @@ static PyType_Spec loop_spec = {
     .slots = loop_slots,
 };
 
-/* The methods that other files have. */
-static int add_methods(PyTypeObject *type, PyMethodDef *methods)
-{
-    for (; methods->ml_name != NULL; methods++) {
-        PyObject *descriptor = PyDescr_NewMethod(type, methods);
-        int status = descriptor ? PyObject_SetAttrString((PyObject *)type, methods->ml_name, descriptor) : -1;
-        Py_XDECREF(descriptor);
-        if (status < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 int loop_setup_types(PyObject *module, struct native_state *state)
 {
-    if (native_add_type(module, &loop_spec, &state->loop_type) < 0 || add_methods(state->loop_type, loop_call_methods) < 0 ||
-        add_methods(state->loop_type, loop_io_methods) < 0) {
+    if (native_add_type(module, &loop_spec, &state->loop_type) < 0 ||
+        native_add_methods(state->loop_type, loop_call_methods) < 0 ||
+        native_add_methods(state->loop_type, loop_io_methods) < 0 ||
+        native_add_methods(state->loop_type, loop_task_methods) < 0) {
         return -1;
     }
     return 0;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "guard.h"
 #include "handle.h"
 
 #include "core/clock.h"
@@ -88,6 +89,9 @@ static int check(LoopObject *self, PyObject *callback, PyObject *method, bool an
 static PyObject *add_soon(LoopObject *self, const struct handle_call *call)
 {
     PyObject *handle = handle_make(self->state, (PyObject *)self, call, self->debug);
+    if (handle != NULL && !self->running) {
+        handle_track(handle);
+    }
     if (handle != NULL && loop_add_ready(self, handle) < 0) {
         Py_CLEAR(handle);
     }
@@ -134,8 +138,7 @@ static PyObject *method_call_soon_threadsafe(LoopObject *self, PyObject *const *
     return handle;
 }
 
-/* A time of the loop's clock in nanoseconds. What is past, or is not a number at all, is due. 0, or -1 with an exception. */
-static int to_deadline(PyObject *when, uint64_t *deadline)
+int loop_to_deadline(PyObject *when, uint64_t *deadline)
 {
     double seconds = PyFloat_AsDouble(when);
     if (seconds == -1.0 && PyErr_Occurred()) {
@@ -153,7 +156,7 @@ static int to_deadline(PyObject *when, uint64_t *deadline)
 static PyObject *add_timer(LoopObject *self, PyObject *when, const struct handle_call *call)
 {
     uint64_t deadline;
-    if (to_deadline(when, &deadline) < 0) {
+    if (loop_to_deadline(when, &deadline) < 0) {
         return NULL;
     }
     PyObject *handle = handle_make_timer(self->state, (PyObject *)self, when, call, self->debug);
@@ -180,6 +183,29 @@ static PyObject *call_at(LoopObject *self, const struct arguments *arguments)
     return add_timer(self, arguments->time, &arguments->call);
 }
 
+/* self.call_at(when, callback, *args, context=context). */
+static PyObject *call_at_overridden(LoopObject *self, const struct arguments *arguments)
+{
+    const struct handle_call *call = &arguments->call;
+    PyObject *method = PyObject_GetAttr((PyObject *)self, NAME(self->state, call_at));
+    PyObject *args = PyTuple_New(call->count + 2);
+    PyObject *named = PyDict_New();
+    PyObject *handle = NULL;
+    if (method != NULL && args != NULL && named != NULL &&
+        PyDict_SetItem(named, NAME(self->state, context), call->context ? call->context : Py_None) == 0) {
+        PyTuple_SET_ITEM(args, 0, Py_NewRef(arguments->time));
+        PyTuple_SET_ITEM(args, 1, Py_NewRef(call->callback));
+        for (Py_ssize_t i = 0; i < call->count; i++) {
+            PyTuple_SET_ITEM(args, i + 2, Py_NewRef(call->args[i]));
+        }
+        handle = PyObject_Call(method, args, named);
+    }
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(named);
+    return handle;
+}
+
 PyDoc_STRVAR(call_later_doc, "call_later($self, delay, callback, /, *args, context=None)\n--\n\nCall callback(*args) after a "
                              "delay in seconds. Returns a TimerHandle; see asyncio's loop.call_later().");
 
@@ -193,16 +219,21 @@ static PyObject *method_call_later(LoopObject *self, PyObject *const *args, Py_s
         PyErr_SetString(PyExc_TypeError, "delay must not be None");
         return NULL;
     }
-    PyObject *now = loop_time_object(td_clock_monotonic());
+    const bool own_time = loop_changes(self, LOOP_HOOK(time));
+    PyObject *now =
+        own_time ? PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, time)) : loop_time_object(td_clock_monotonic());
     PyObject *when = NULL;
-    if (now != NULL && PyFloat_CheckExact(arguments.time)) {
+    if (now != NULL && PyFloat_CheckExact(now) && PyFloat_CheckExact(arguments.time)) {
         when = PyFloat_FromDouble(PyFloat_AS_DOUBLE(now) + PyFloat_AS_DOUBLE(arguments.time));
     }
     else if (now != NULL) {
         when = PyNumber_Add(now, arguments.time);
     }
     arguments.time = when;
-    PyObject *handle = when ? call_at(self, &arguments) : NULL;
+    PyObject *handle = NULL;
+    if (when != NULL) {
+        handle = loop_changes(self, LOOP_HOOK(call_at)) ? call_at_overridden(self, &arguments) : call_at(self, &arguments);
+    }
     Py_XDECREF(when);
     Py_XDECREF(now);
     return handle;
@@ -249,11 +280,16 @@ void loop_drop_timers(LoopObject *self)
 
 void loop_timer_cancelled(struct native_state *state, PyObject *loop, PyObject *handle)
 {
-    struct td_timer *timer = handle_timer(state, handle);
-    if (timer->index == TD_TIMER_IDLE || loop == NULL || !PyObject_TypeCheck(loop, state->loop_type)) {
+    if (loop == NULL || !PyObject_TypeCheck(loop, state->loop_type)) {
         return;
     }
-    td_timers_remove(&((LoopObject *)loop)->timers, timer);
+    struct td_timer *timer = handle_timer(state, handle);
+    struct td_timers *timers = &((LoopObject *)loop)->timers;
+    /* Anybody can set the handle's _loop to one that does not have this timer. */
+    if (timer->index >= timers->count || timers->heap[timer->index] != timer) {
+        return;
+    }
+    td_timers_remove(timers, timer);
     Py_XSETREF(HANDLE_SLOT(state, handle, scheduled), Py_NewRef(Py_False));
     Py_DECREF(handle); /* the caller has another one */
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "guard.h"
 #include "handle.h"
 
 static struct loop_watch *watch_of(const LoopObject *self, int fd)
@@ -10,8 +11,8 @@ static struct loop_watch *watch_of(const LoopObject *self, int fd)
     return fd >= 0 && (size_t)fd < self->watch_count ? self->watches[fd] : NULL;
 }
 
-/* The descriptor of an int or an object with fileno(). -1 with ValueError where there is none. */
-static int descriptor_of(LoopObject *self, PyObject *file)
+/* What an int or an object with fileno() says, which may be negative. 0, or -1 with ValueError where it says nothing. */
+static int number_of(LoopObject *self, PyObject *file, int *fd)
 {
     PyObject *number = PyLong_Check(file) ? Py_NewRef(file) : PyObject_CallMethodNoArgs(file, NAME(self->state, fileno));
     PyObject *integer = number ? PyNumber_Long(number) : NULL;
@@ -24,17 +25,28 @@ static int descriptor_of(LoopObject *self, PyObject *file)
         return -1;
     }
     int overflow;
-    long fd = PyLong_AsLongAndOverflow(integer, &overflow);
+    long value = PyLong_AsLongAndOverflow(integer, &overflow);
     Py_DECREF(integer);
-    if (overflow > 0 || fd > INT_MAX) {
+    if (overflow > 0 || value > INT_MAX) {
         PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
         return -1;
     }
-    if (overflow < 0 || fd < 0) {
-        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", fd);
+    *fd = overflow < 0 || value < INT_MIN ? INT_MIN : (int)value;
+    return 0;
+}
+
+/* The descriptor. -1 with ValueError where there is none. */
+static int descriptor_of(LoopObject *self, PyObject *file)
+{
+    int fd;
+    if (number_of(self, file, &fd) < 0) {
         return -1;
     }
-    return (int)fd;
+    if (fd < 0) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %d", fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* The registration of a file, or NULL; also of an object that has been closed since. *fd is -1, with an exception, when the
@@ -146,7 +158,8 @@ static int grow_table(LoopObject *self, int fd)
     return 0;
 }
 
-static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file, uint32_t events)
+/* yielding: what belongs to another source of the engine is left to it, with FileExistsError. */
+static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file, uint32_t events, bool yielding)
 {
     struct loop_watch *watch = PyMem_Calloc(1, sizeof(*watch));
     if (watch == NULL) {
@@ -157,7 +170,16 @@ static struct loop_watch *register_file(LoopObject *self, int fd, PyObject *file
     struct td_poller *poller = &self->engine->poller;
     /* The kernel first: it knows which numbers are descriptors, so the table does not grow for others. */
     engine_release_socket(self->engine, fd);
-    enum td_status status = td_poller_add(poller, fd, events, on_event, watch, &watch->slot);
+    enum td_status status = td_poller_add_new(poller, fd, events, on_event, watch, &watch->slot);
+    if (status == TD_SYS && errno == EEXIST) {
+        if (yielding && engine_find(self->engine, NULL, fd) != NULL) {
+            errno = EEXIST;
+        }
+        else {
+            /* Left over from a descriptor that was duplicated and closed. */
+            status = td_poller_add(poller, fd, events, on_event, watch, &watch->slot);
+        }
+    }
     if (status != TD_OK) {
         if (status == TD_NOMEM) {
             PyErr_NoMemory();
@@ -187,7 +209,7 @@ static int retire(LoopObject *self, PyObject *handle)
 }
 
 /* _add_reader() and _add_writer(): the new Handle. */
-static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, uint32_t event)
+static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, uint32_t event, bool yielding)
 {
     if (count < 2) {
         PyErr_Format(PyExc_TypeError, "%s takes a file, a callback and its arguments",
@@ -202,14 +224,14 @@ static PyObject *add(LoopObject *self, PyObject *const *args, Py_ssize_t count, 
     if (handle == NULL) {
         return NULL;
     }
-    handle_track(handle);
+    handle_track(self->state, handle);
     int fd;
     struct loop_watch *watch = find(self, args[0], &fd);
     if (fd < 0 || loop_check_closed(self) < 0) {
         goto failed;
     }
     if (watch == NULL) {
-        watch = register_file(self, fd, args[0], event);
+        watch = register_file(self, fd, args[0], event, yielding);
         if (watch == NULL) {
             goto failed;
         }
@@ -258,11 +280,46 @@ static PyObject *remove_one(LoopObject *self, PyObject *file, uint32_t event)
     return retire(self, handle) < 0 ? NULL : Py_NewRef(found ? Py_True : Py_False);
 }
 
+/* Is there surely no transport of this descriptor? asyncio has them in a WeakValueDictionary, whose `data` is a dict by number.
+ */
+static bool has_no_transport(LoopObject *self, int fd)
+{
+    PyObject *number = PyLong_FromLong(fd);
+    PyObject *transports = number ? PyObject_GetAttr((PyObject *)self, NAME(self->state, _transports)) : NULL;
+    PyObject *data = NULL;
+    bool none = false;
+    if (transports != NULL && (PyObject *)Py_TYPE(transports) == BOUND(self->state, WeakValueDictionary)) {
+        data = PyObject_GetAttr(transports, NAME(self->state, data));
+        none = data != NULL && PyDict_CheckExact(data) && PyDict_Contains(data, number) == 0;
+    }
+    Py_XDECREF(data);
+    Py_XDECREF(transports);
+    Py_XDECREF(number);
+    /* Whatever is wrong with it, asyncio's method says so. */
+    PyErr_Clear();
+    return none;
+}
+
 static int ensure_no_transport(LoopObject *self, PyObject *file)
 {
+    int fd;
+    if (number_of(self, file, &fd) < 0) {
+        return -1;
+    }
+    if (fd < 0 || has_no_transport(self, fd)) {
+        return 0;
+    }
     PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(self->state, _ensure_fd_no_transport), file);
     Py_XDECREF(result);
     return result ? 0 : -1;
+}
+
+static PyObject *call_overridden(LoopObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *method = PyObject_GetAttr((PyObject *)self, name);
+    PyObject *result = method ? PyObject_Vectorcall(method, args, (size_t)count, NULL) : NULL;
+    Py_XDECREF(method);
+    return result;
 }
 
 static PyObject *add_public(LoopObject *self, PyObject *const *args, Py_ssize_t count, uint32_t event)
@@ -270,13 +327,21 @@ static PyObject *add_public(LoopObject *self, PyObject *const *args, Py_ssize_t 
     if (count >= 2 && ensure_no_transport(self, args[0]) < 0) {
         return NULL;
     }
-    PyObject *handle = add(self, args, count, event);
+    const bool reads = event == EPOLLIN;
+    PyObject *handle;
+    if (loop_changes(self, reads ? LOOP_HOOK(_add_reader) : LOOP_HOOK(_add_writer))) {
+        handle = call_overridden(self, reads ? NAME(self->state, _add_reader) : NAME(self->state, _add_writer), args, count);
+    }
+    else {
+        handle = add(self, args, count, event, true);
+    }
     Py_XDECREF(handle);
     return handle ? Py_NewRef(Py_None) : NULL;
 }
 
 PyDoc_STRVAR(add_reader_doc, "add_reader($self, fd, callback, /, *args)\n--\n\nCall callback(*args) whenever fd, a descriptor or "
-                             "an object with fileno(), can be read from; see asyncio's loop.add_reader().");
+                             "an object with fileno(), can be read from. FileExistsError if it belongs to a server; see "
+                             "asyncio's loop.add_reader().");
 
 static PyObject *method_add_reader(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -284,38 +349,51 @@ static PyObject *method_add_reader(LoopObject *self, PyObject *const *args, Py_s
 }
 
 PyDoc_STRVAR(add_writer_doc, "add_writer($self, fd, callback, /, *args)\n--\n\nCall callback(*args) whenever fd, a descriptor or "
-                             "an object with fileno(), can be written to; see asyncio's loop.add_writer().");
+                             "an object with fileno(), can be written to. FileExistsError if it belongs to a server; see "
+                             "asyncio's loop.add_writer().");
 
 static PyObject *method_add_writer(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
     return add_public(self, args, count, EPOLLOUT);
 }
 
+static PyObject *remove_public(LoopObject *self, PyObject *file, uint32_t event)
+{
+    if (ensure_no_transport(self, file) < 0) {
+        return NULL;
+    }
+    const bool reads = event == EPOLLIN;
+    if (loop_changes(self, reads ? LOOP_HOOK(_remove_reader) : LOOP_HOOK(_remove_writer))) {
+        return call_overridden(self, reads ? NAME(self->state, _remove_reader) : NAME(self->state, _remove_writer), &file, 1);
+    }
+    return remove_one(self, file, event);
+}
+
 PyDoc_STRVAR(remove_reader_doc, "remove_reader($self, fd, /)\n--\n\nStop watching for input. False if nobody did.");
 
 static PyObject *method_remove_reader(LoopObject *self, PyObject *file)
 {
-    return ensure_no_transport(self, file) < 0 ? NULL : remove_one(self, file, EPOLLIN);
+    return remove_public(self, file, EPOLLIN);
 }
 
 PyDoc_STRVAR(remove_writer_doc, "remove_writer($self, fd, /)\n--\n\nStop watching for output. False if nobody did.");
 
 static PyObject *method_remove_writer(LoopObject *self, PyObject *file)
 {
-    return ensure_no_transport(self, file) < 0 ? NULL : remove_one(self, file, EPOLLOUT);
+    return remove_public(self, file, EPOLLOUT);
 }
 
-PyDoc_STRVAR(private_add_doc, "Like the public method, for transports: returns the Handle.");
+PyDoc_STRVAR(private_add_doc, "Like the public method, for transports: returns the Handle, and takes a descriptor over.");
 PyDoc_STRVAR(private_remove_doc, "Like the public method, for transports.");
 
 static PyObject *method_add_reader_private(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    return add(self, args, count, EPOLLIN);
+    return add(self, args, count, EPOLLIN, false);
 }
 
 static PyObject *method_add_writer_private(LoopObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    return add(self, args, count, EPOLLOUT);
+    return add(self, args, count, EPOLLOUT, false);
 }
 
 static PyObject *method_remove_reader_private(LoopObject *self, PyObject *file)
@@ -328,12 +406,36 @@ static PyObject *method_remove_writer_private(LoopObject *self, PyObject *file)
     return remove_one(self, file, EPOLLOUT);
 }
 
+PyDoc_STRVAR(watched_doc,
+             "_watched($self, /)\n--\n\nThe descriptors with readers and writers: a list of tuples (fd, the object that "
+             "stands for it or None, the reader or None, the writer or None).");
+
+static PyObject *method_watched(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < self->watch_count; i++) {
+        const struct loop_watch *watch = self->watches[i];
+        if (watch == NULL || watch->events == 0) {
+            continue;
+        }
+        PyObject *entry = Py_BuildValue("(iOOO)", watch->fd, watch->file ? watch->file : Py_None,
+                                        watch->reader ? watch->reader : Py_None, watch->writer ? watch->writer : Py_None);
+        if (entry == NULL || PyList_Append(list, entry) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(entry);
+    }
+    return list;
+}
+
 void loop_drop_watches(LoopObject *self)
 {
     for (size_t i = 0; i < self->watch_count; i++) {
         struct loop_watch *watch = self->watches[i];
         if (watch != NULL) {
-            unregister(self, watch);
+            /* The set goes as a whole. After a fork it is the parent's as well, which must keep its descriptors. */
+            td_poller_forget(&self->engine->poller, watch->slot);
+            self->watches[i] = NULL;
             free_watch(watch);
         }
     }
@@ -362,5 +464,6 @@ PyMethodDef loop_io_methods[] = {
     {"_add_writer", FASTCALL(method_add_writer_private), METH_FASTCALL, private_add_doc},
     {"_remove_reader", (PyCFunction)method_remove_reader_private, METH_O, private_remove_doc},
     {"_remove_writer", (PyCFunction)method_remove_writer_private, METH_O, private_remove_doc},
+    {"_watched", (PyCFunction)method_watched, METH_NOARGS, watched_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -60,6 +60,19 @@ int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
     return PyModule_AddType(module, (PyTypeObject *)type);
 }
 
+int native_add_methods(PyTypeObject *type, PyMethodDef *methods)
+{
+    for (; methods->ml_name != NULL; methods++) {
+        PyObject *descriptor = PyDescr_NewMethod(type, methods);
+        int status = descriptor ? PyObject_SetAttrString((PyObject *)type, methods->ml_name, descriptor) : -1;
+        Py_XDECREF(descriptor);
+        if (status < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 PyDoc_STRVAR(bind_doc,
              "bind(**objects)\n--\n\nHand over the Python objects that the native code works with (tornadoc/_bind.py).");
 
@@ -84,8 +97,8 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
 /* The set of that name; -1 with an exception. */
 static int guard_set_of(const char *name)
 {
-    static const char *const sets[GUARD_SET_COUNT] = {"handler",  "application",  "server",        "exchange",
-                                                      "iostream", "ssl_iostream", "pipe_iostream", "socket"};
+    static const char *const sets[GUARD_SET_COUNT] = {"handler",      "application",   "server", "exchange", "iostream",
+                                                      "ssl_iostream", "pipe_iostream", "socket", "loop",     "io_loop"};
     for (int set = 0; set < GUARD_SET_COUNT; set++) {
         if (strcmp(name, sets[set]) == 0) {
             return set;
@@ -97,7 +110,8 @@ static int guard_set_of(const char *name)
 
 PyDoc_STRVAR(guard_doc,
              "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
-             "'handler', 'application', 'server', 'exchange', 'iostream', 'ssl_iostream', 'pipe_iostream' or 'socket'.");
+             "'handler', 'application', 'server', 'exchange', 'iostream', 'ssl_iostream', 'pipe_iostream', 'socket', "
+             "'loop' or 'io_loop'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {
@@ -180,6 +194,10 @@ static int native_exec(PyObject *module)
     if (intern_all(state->names, name_texts, NAME_COUNT) < 0 || intern_all(state->texts, text_texts, TEXT_COUNT) < 0) {
         return -1;
     }
+    state->loop_keyword = Py_BuildValue("(s)", "loop");
+    if (state->loop_keyword == NULL) {
+        return -1;
+    }
 #define X(name)                                                                                                                  \
     if (name##_setup_types(module, state) < 0) {                                                                                 \
         return -1;                                                                                                               \
@@ -220,6 +238,7 @@ static int native_clear(PyObject *module)
         Py_CLEAR(state->texts[i]);
     }
     Py_CLEAR(state->normal_names);
+    Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->exit_exception);
     if (state->guards != NULL) {
         guard_clear(state);

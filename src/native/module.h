@@ -27,6 +27,7 @@ struct handle_state;
     X(handle) \
     X(timer_handle) \
     X(loop) \
+    X(io_loop) \
     X(application) \
     X(handler) \
     X(stream_buffer) \
@@ -48,6 +49,7 @@ struct native_state {
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
+    PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
     struct handle_state *handles; /* owned (handle.h) */
@@ -74,5 +76,7 @@ PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot);
+/* Adds methods that another file than the type's has. 0 or -1. */
+int native_add_methods(PyTypeObject *type, PyMethodDef *methods);
 
 #endif

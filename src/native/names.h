@@ -193,6 +193,29 @@
     X(pending) \
     X(shutdown) \
     X(sni_callback) \
+    X(time) \
+    X(_add_reader) \
+    X(_add_writer) \
+    X(_remove_reader) \
+    X(_remove_writer) \
+    X(_run_callback) \
+    X(_run_call) \
+    X(spawn_callback) \
+    X(add_timeout) \
+    X(split_fd) \
+    X(add_reader) \
+    X(add_writer) \
+    X(remove_reader) \
+    X(remove_writer) \
+    X(add_handler) \
+    X(update_handler) \
+    X(remove_handler) \
+    X(_transports) \
+    X(data) \
+    X(loop) \
+    X(create_task) \
+    X(Task) \
+    X(Future) \
     /* end */
 /* clang-format on */
 
@@ -318,6 +341,15 @@ enum native_text {
     X(tls_stream) \
     X(tls_wrap) \
     X(accepted_socket) \
+    X(get_running_loop) \
+    X(partial) \
+    X(log_io_loop) \
+    X(watch_result) \
+    X(time) \
+    X(WeakValueDictionary) \
+    X(futures) \
+    X(loop_keyword) \
+    X(tasks) \
     X(parse_body) \
     /* end */
 /* clang-format on */

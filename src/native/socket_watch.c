@@ -95,17 +95,28 @@ static void remove_entry(EngineObject *engine, int fd)
     Py_XDECREF(key);
 }
 
-static void poll_all(struct socket_queue *queue)
+/* Takes the first operation out, with the queue's reference to it; NULL if there is none. What is called between one and the next
+ * may end others that are queued. */
+static struct socket_operation *take_first(struct socket_queue *queue)
 {
     struct socket_operation *operation = queue->first;
-    *queue = (struct socket_queue){NULL, NULL};
-    while (operation != NULL) {
-        struct socket_operation *next = operation->next;
+    if (operation != NULL) {
+        queue->first = operation->next;
+        if (queue->first == NULL) {
+            queue->last = NULL;
+        }
         operation->next = NULL;
         Py_CLEAR(operation->watch);
+    }
+    return operation;
+}
+
+static void poll_all(struct socket_queue *queue)
+{
+    struct socket_operation *operation;
+    while ((operation = take_first(queue)) != NULL) {
         socket_operation_poll_soon(operation);
         Py_DECREF(operation);
-        operation = next;
     }
 }
 
@@ -259,14 +270,9 @@ static const struct engine_kind engine_kind = {.on_event = on_event, .on_turn = 
 
 static void clear_queue(struct socket_queue *queue)
 {
-    struct socket_operation *operation = queue->first;
-    *queue = (struct socket_queue){NULL, NULL};
-    while (operation != NULL) {
-        struct socket_operation *next = operation->next;
-        operation->next = NULL;
-        Py_CLEAR(operation->watch);
+    struct socket_operation *operation;
+    while ((operation = take_first(queue)) != NULL) {
         Py_DECREF(operation);
-        operation = next;
     }
 }
 

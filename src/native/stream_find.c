@@ -77,7 +77,7 @@ int stream_find(StreamObject *self, size_t *size)
             *size = available < wanted ? available : (size_t)wanted;
             return 1;
         }
-        return 0;
+        /* It may be what a read has left that failed: the one that is pending can be another one. */
     }
     if (stream_is_set(self->read_delimiter)) {
         return find_delimiter(self, size);

@@ -19,7 +19,7 @@ static PyObject *start_read(StreamObject *self)
         }
         return NULL;
     }
-    PyObject *future = PyObject_CallNoArgs(BOUND(self->state, Future));
+    PyObject *future = engine_make_future(self->state, self->engine);
     if (future == NULL) {
         return NULL;
     }

@@ -276,7 +276,7 @@ static PyObject *stream_write(StreamObject *self, PyObject *const *args, Py_ssiz
         }
         return NULL;
     }
-    PyObject *future = PyObject_CallNoArgs(BOUND(self->state, Future));
+    PyObject *future = engine_make_future(self->state, self->engine);
     if (future == NULL) {
         return NULL;
     }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/time.h>
 
 #include "alloc.h"
 #include "check.h"
@@ -393,8 +395,8 @@ static void test_failures(void)
     CHECK(td_poller_add(&poller, file, EVENTS, on_event, &watches[0], &slot) == TD_SYS && errno == EPERM, "errno %d", errno);
     close(file);
     add(&watches[0]);
-    CHECK(td_poller_add_new(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST, "errno %d",
-          errno);
+    CHECK(td_poller_add_new(&poller, watches[0].fd, EVENTS, on_event, &watches[1], &slot) == TD_SYS && errno == EEXIST,
+          "errno %d", errno);
     CHECK(slot == 12345, "no slot was given");
     for (int i = 1; i < 64; i++) {
         add(&watches[i]);
@@ -448,8 +450,44 @@ static void test_forgotten_leaves_the_heir_of_its_descriptor_alone(void)
     finish();
 }
 
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static void test_wait(void)
+{
+    start();
+    add(&watches[0]);
+    CHECK(td_poller_wait(&poller, 0) == 0, "nothing to wait for");
+    CHECK(td_poller_wait(&poller, 1) == 0, "the time is over");
+    signal_it(&watches[0]);
+    CHECK(td_poller_wait(&poller, -1) == 1, "ready");
+    CHECK(td_poller_wait(&poller, -1) == 1, "the batch that waits is not fetched over");
+    CHECK(td_poller_dispatch(&poller) == 0 && watches[0].calls == 1, "dispatched once: %d", watches[0].calls);
+    finish();
+}
+
+static void test_signal_ends_a_wait(void)
+{
+    start();
+    struct sigaction action = {.sa_handler = on_alarm}, before;
+    CHECK(sigaction(SIGALRM, &action, &before) == 0, "a handler");
+    /* Again and again: the first may come before the wait. */
+    struct itimerval timer = {.it_interval.tv_usec = 2000, .it_value.tv_usec = 2000}, off = {0};
+    CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0, "an alarm");
+    int count = td_poller_wait(&poller, -1);
+    int error = errno;
+    CHECK(setitimer(ITIMER_REAL, &off, NULL) == 0 && sigaction(SIGALRM, &before, NULL) == 0, "as before");
+    CHECK(count == -1 && error == EINTR, "count %d, errno %d", count, error);
+    CHECK(td_poller_fetch(&poller) == 0, "and nothing is there");
+    finish();
+}
+
 int main(void)
 {
+    test_wait();
+    test_signal_ends_a_wait();
     test_events_reach_their_owner();
     test_both_directions_at_once();
     test_stale_event_does_not_reach_the_heir_of_its_descriptor();

@@ -373,8 +373,28 @@ static void test_random_operations(uint64_t seed)
     td_timers_destroy(&timers);
 }
 
+static void test_taking_what_is_due(void)
+{
+    start();
+    CHECK(td_timers_take_due(&timers, 100) == NULL, "an empty heap");
+    set(0, 20);
+    set(1, 10);
+    set(2, 20);
+    set(3, 21);
+    CHECK(td_timers_take_due(&timers, 9) == NULL, "too early");
+    CHECK(td_timers_take_due(&timers, 20) == &entries[1].timer && entries[1].timer.index == TD_TIMER_IDLE, "the earliest");
+    CHECK(td_timers_take_due(&timers, 20) == &entries[0].timer, "first in");
+    CHECK(td_timers_take_due(&timers, 20) == &entries[2].timer, "first out");
+    CHECK(td_timers_take_due(&timers, 20) == NULL && td_timers_next(&timers) == 21, "the last one waits");
+    set(0, TD_NEVER);
+    CHECK(td_timers_take_due(&timers, TD_NEVER) == &entries[3].timer, "at the end of time, all are due");
+    CHECK(td_timers_take_due(&timers, TD_NEVER) == &entries[0].timer && timers.count == 0, "those without an end as well");
+    td_timers_destroy(&timers);
+}
+
 int main(void)
 {
+    test_taking_what_is_due();
     test_order();
     test_first_in_first_out_among_equals();
     test_moving();

@@ -92,3 +92,42 @@ def test_collecting_while_thousands_wait_loses_none(make_loop):
     loop.run_forever()
     loop.close()
     assert [thing.calls for thing in things] == [1] * len(things)
+
+
+def test_a_handle_without_its_attributes_can_be_cancelled():
+    loop = tornadoc.EventLoop()
+    handle, timer = loop.call_soon(list), loop.call_later(1000, list)
+    del handle._cancelled, timer._cancelled
+    handle.cancel()
+    timer.cancel()
+    assert handle.cancelled() and timer.cancelled()
+    assert list(loop._scheduled) == []
+    loop.close()
+
+
+def test_a_timer_is_cancelled_by_the_loop_that_has_it_only():
+    loop, other = tornadoc.EventLoop(), tornadoc.EventLoop()
+    timers = [loop.call_later(1000 + number, list) for number in range(5)]
+    others = [other.call_later(1000, list)]
+    other._timer_handle_cancelled(timers[2])
+    timers[1]._loop = other
+    timers[1].cancel()
+    assert set(loop._scheduled) == set(timers)
+    assert list(other._scheduled) == others
+    for timer in timers:
+        timer.cancel()
+    assert list(loop._scheduled) == [timers[1]]
+    loop.close()
+    other.close()
+
+
+@LOOPS
+def test_the_ready_queue_may_be_assigned_to_itself(make_loop):
+    loop = make_loop()
+    seen = []
+    loop.call_soon(seen.append, 1)
+    loop._ready = loop._ready
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert seen == [1]

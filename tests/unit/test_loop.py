@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import selectors
 import signal
 import socket
 import threading
@@ -197,6 +198,147 @@ def test_unclosed_loop_warns_and_is_freed():
         del loop
         gc.collect()
     assert reference() is None
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now = 100.0
+
+    def time(self):
+        return self.now
+
+
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_overridden_time_is_the_clock(where):
+    if where == "class":
+        loop = type("Loop", (Clock, tornadoc.EventLoop), {})()
+        clock = loop
+    else:
+        loop = tornadoc.EventLoop()
+        clock = Clock()
+        loop.time = clock.time
+    with contextlib.closing(loop):
+        seen = []
+        handle = loop.call_later(50, seen.append, "later")
+        loop.call_at(120, seen.append, "at")
+        assert handle.when() == 150.0
+        turn(loop)
+        assert seen == []
+        clock.now = 120.0
+        turn(loop)
+        assert seen == ["at"]
+        clock.now = 200.0
+        turn(loop)
+        assert seen == ["at", "later"]
+        if where == "instance":
+            del loop.time
+            assert loop.call_later(0, print).when() > 0 and loop.time() != 200.0
+        # A wait goes by the clock as well: this one would be long by the real one.
+        else:
+            loop.call_at(200.001, loop.stop)
+            loop.call_soon(setattr, clock, "now", 201)
+            loop.run_forever()
+
+
+def test_time_that_fails_leaves_the_loop(native):
+    native.call_later(0, print)
+    native.time = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        native.call_later(1, print)
+    with pytest.raises(ZeroDivisionError):
+        turn(native)
+    del native.time
+
+
+def test_overridden_methods_are_called_by_others():
+    calls = []
+
+    class Loop(tornadoc.EventLoop):
+        def call_at(self, when, callback, *args, context=None):
+            calls.append("call_at")
+            return super().call_at(when, callback, *args, context=context)
+
+        def _add_reader(self, fd, callback, *args):
+            calls.append("_add_reader")
+            return super()._add_reader(fd, callback, *args)
+
+        def _remove_writer(self, fd):
+            calls.append("_remove_writer")
+            return super()._remove_writer(fd)
+
+    a, b = socket.socketpair()
+    with a, b, contextlib.closing(Loop()) as loop:
+        loop.call_later(0, calls.append, "ran")
+        loop.add_reader(a, print)
+        assert loop.remove_writer(a) is False
+        assert loop.remove_reader(a) is True
+        assert calls == ["call_at", "_add_reader", "_remove_writer"]
+        turn(loop)
+        assert calls[3:] == ["ran"]
+
+
+@pytest.mark.parametrize("make", [selectors.DefaultSelector, selectors.SelectSelector])
+def test_a_selector_may_be_given_and_is_closed_with_the_loop(make):
+    selector = make()
+    loop = tornadoc.EventLoop(selector)
+    turn(loop)
+    loop.close()
+    with pytest.raises((RuntimeError, KeyError, ValueError)):
+        selector.get_key(0)
+    assert not selector.get_map()
+
+
+def test_a_selector_with_its_own_ways_is_refused():
+    class Own(selectors.DefaultSelector):
+        pass
+
+    with contextlib.closing(Own()) as selector, pytest.raises(TypeError, match=r"needs asyncio\.SelectorEventLoop"):
+        tornadoc.EventLoop(selector)
+
+
+def test_selector_tells_what_is_watched(loop):
+    a, b = socket.socketpair()
+    with a, b:
+        loop.add_reader(a, print)
+        loop.add_writer(a, print)
+        loop.add_writer(b.fileno(), print)
+        key = loop._selector.get_key(a)
+        assert (key.fileobj, key.fd, key.events) == (a, a.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE)
+        assert all(isinstance(handle, asyncio.Handle) for handle in key.data)
+        key = loop._selector.get_map()[b.fileno()]
+        assert (key.fileobj, key.events, key.data[0]) == (b.fileno(), selectors.EVENT_WRITE, None)
+        for file in (a, b):
+            loop.remove_reader(file)
+            loop.remove_writer(file)
+        with pytest.raises(KeyError, match="is not registered"):
+            loop._selector.get_key(a)
+
+
+def test_slow_callback_is_reported_by_asyncios_logger(loop, caplog):
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+    loop.call_soon(int)
+    turn(loop)
+    assert {record.name for record in caplog.records} == {"asyncio"}
+    assert any("Executing <Handle int() created at" in record.getMessage() for record in caplog.records)
+
+
+def test_descriptor_of_a_transport_is_refused(loop):
+    async def main():
+        a, b = socket.socketpair()
+        with b:
+            a.setblocking(False)
+            _, writer = await asyncio.open_connection(sock=a)
+            for method in (loop.add_reader, loop.add_writer):
+                with pytest.raises(RuntimeError, match="is used by transport"):
+                    method(a.fileno(), print)
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                loop.remove_reader(a)
+            writer.close()
+            await writer.wait_closed()
+
+    loop.run_until_complete(main())
 
 
 def test_install_sets_the_policy():

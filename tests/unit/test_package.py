@@ -49,10 +49,10 @@ def program(tmp_path):
 def test_modules_without_a_native_part_are_tornados_own():
     out = run(
         code="""
-        import tornadoc.gen, tornadoc.escape, tornadoc.platform.asyncio, tornado.gen, tornado.platform.asyncio
+        import tornadoc.gen, tornadoc.escape, tornadoc.locks, tornado.gen, tornado.locks
         from tornadoc.options import define, options
         from tornado.options import options as same
-        assert tornadoc.gen is tornado.gen and tornadoc.platform.asyncio is tornado.platform.asyncio and options is same
+        assert tornadoc.gen is tornado.gen and tornadoc.locks is tornado.locks and options is same
         assert tornado.gen.__spec__.name == tornado.gen.__name__ == "tornado.gen"
         print("ok")
         """

@@ -598,3 +598,35 @@ def test_a_wait_whose_socket_is_closed(native: Any):
                         await task
 
     run(native, main)
+
+
+def test_operations_may_end_while_another_is_told_to_go_on_without_the_watch() -> None:
+    class Loop(EventLoop):
+        hook: Callable[[], None] | None = None
+
+        def call_soon(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
+            hook, self.hook = self.hook, None
+            if hook is not None:
+                hook()
+            return super().call_soon(callback, *args, **kwargs)
+
+    loop = Loop()
+    left, right = pair()
+    operations: list[Any] = [loop.sock_recv(left, 10) for _ in range(5)]
+    for operation in operations:
+        operation.send(None)
+
+    def end_others() -> None:
+        for operation in operations[2:0:-1]:
+            operation.close()
+        operations.clear()
+        gc.collect()
+
+    with left, right:
+        loop.hook = end_others
+        loop.add_reader(left, list)  # takes the descriptor over
+        assert loop.hook is None and operations == []
+        loop.remove_reader(left)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()

@@ -1,0 +1,85 @@
+"""Tests of other projects that don't pass on tornadoc, each with the reason.
+
+The key is "module/Class.test"; a class of tests with a reason in common may be written "module/Class.*".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import sys
+
+#: The test runs and must fail: when it passes, the exclusion is out of date and is reported.
+FAILS = "fails"
+#: The test is not run: it would hang, or end the process, or nothing is learned from it.
+SKIPPED = "skipped"
+#: The test runs, and may pass or fail.
+FLAKY = "flaky"
+
+
+@dataclasses.dataclass(frozen=True)
+class Exclusion:
+    reason: str
+    kind: str = FAILS
+    #: The minor versions of Python 3 to which it applies.
+    since: int = 0
+    until: int = 99
+
+    def applies(self) -> bool:
+        return self.since <= sys.version_info.minor <= self.until
+
+
+_ABSTRACT = "tests that the abstract BaseEventLoop lacks what a whole loop has"
+_ITERATION = "counts calls of a method of the Python iteration, which the native one has no use for"
+_HEAP = "puts timers into the list behind the Python iteration, or counts the cancelled ones in it"
+_SELECTOR = "a loop over another selector than epoll, which tornadoc's can't be"
+
+ASYNCIO: dict[str, Exclusion] = {
+    "test_base_events/BaseEventLoopTests.test_not_implemented": Exclusion(_ABSTRACT),
+    "test_base_events/BaseEventLoopTests.test_run_forever_pre_stopped": Exclusion(_ITERATION),
+    "test_base_events/BaseEventLoopTests.test_single_selecter_event_callback_after_stopping": Exclusion(_ITERATION),
+    "test_base_events/BaseEventLoopTests.test__run_once": Exclusion(_HEAP),
+    "test_base_events/BaseEventLoopTests.test__run_once_cancelled_event_cleanup": Exclusion(_HEAP),
+    "test_base_events/BaseEventLoopTests.test__run_once_schedule_handle": Exclusion(_HEAP),
+    "test_base_events/BaseEventLoopTests.test_custom_run_forever_integration": Exclusion(
+        "turns the Python iteration by hand over a double of the selector that never waits", SKIPPED, since=13
+    ),
+    "test_base_events/BaseEventLoopWithSelectorTests.test_accept_connection_exception": Exclusion(
+        "expects the private call with which asyncio accepts again after a lack of descriptors, once for each attempt"
+    ),
+    "test_events/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_events/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sendfile/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sendfile/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sock_lowlevel/PollEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+    "test_sock_lowlevel/SelectEventLoopTests.*": Exclusion(_SELECTOR, SKIPPED),
+}
+
+_COALESCED = "small chunks come together, as in Tornado 6.6, and not one by one, as in the version for Python 3.10"
+
+TORNADO: dict[str, Exclusion] = {
+    "simple_httpclient_test/SimpleHTTPSClientTestCase.test_request_timeout": Exclusion(
+        "fails where certificates and a TLS handshake take more than 0.1 s, on a busy machine: with Tornado alone, too", FLAKY
+    ),
+    "httpserver_test/StreamingChunkSizeTest.test_chunked_body": Exclusion(_COALESCED, until=10),
+    "web_test/DecoratedStreamingRequestFlowControlTest.test_flow_control_chunked_body": Exclusion(_COALESCED, until=10),
+    "web_test/NativeStreamingRequestFlowControlTest.test_flow_control_chunked_body": Exclusion(_COALESCED, until=10),
+}
+
+
+def find(exclusions: dict[str, Exclusion], module: str, test: str) -> Exclusion | None:
+    """The exclusion that applies to a test on this Python."""
+    for pattern, exclusion in exclusions.items():
+        if exclusion.applies() and fnmatch.fnmatchcase(f"{module}/{test}", pattern):
+            return exclusion
+    return None
+
+
+def of_module(exclusions: dict[str, Exclusion], module: str) -> dict[str, Exclusion]:
+    """The patterns and exclusions that apply to a module's tests on this Python, without the module's name."""
+    prefix = module + "/"
+    return {
+        pattern.removeprefix(prefix): exclusion
+        for pattern, exclusion in exclusions.items()
+        if exclusion.applies() and pattern.startswith(prefix)
+    }

@@ -1,0 +1,242 @@
+"""Runs modules of other projects' tests on tornadoc's loop, in processes of their own, and judges what they report.
+
+As a program it prints what the tests under it would say, for any loop:
+
+    python tests/suite/suite_runner.py asyncio [--loop asyncio:SelectorEventLoop] [MODULE ...]
+    python tests/suite/suite_runner.py tornado [MODULE ...]
+
+The exclusions (suite_exclusions.py) are about tornadoc's loop; with another one they count for nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import fnmatch
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import suite_exclusions as excl
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+#: Everything that CPython's and Tornado's own runners leave out by default runs too.
+SLOW = os.environ.get("TORNADOC_SLOW") == "1"
+#: Seconds for a test; AddressSanitizer makes all of it slower.
+LIMIT = 120 if "libasan" not in os.environ.get("LD_PRELOAD", "") else 400
+#: Seconds for a module, with some hanging tests. The slowest takes 20.
+MODULE_LIMIT = 8 * LIMIT
+#: A process ends with a test that hangs or crashes, and another one goes on after it, so often at most.
+RESTARTS = 20
+
+OUR_LOOP = "tornadoc:EventLoop"
+OUR_POLICY = "tornadoc:EventLoopPolicy"
+
+ASYNCIO_SLOWEST_FIRST = [
+    "test_tasks",
+    "test_events",
+    "test_subprocess",
+    "test_taskgroups",
+    "test_sock_lowlevel",
+    "test_ssl",
+    "test_sendfile",
+    "test_base_events",
+    "test_streams",
+]
+#: No loop of ours is made in these: they are about other classes, or about Windows.
+ASYNCIO_LEFT_OUT = {
+    "test_proactor_events": "the loop of Windows",
+    "test_windows_events": "Windows",
+    "test_windows_utils": "Windows",
+}
+#: The tests' own double of a loop, which counts for no loop.
+DOUBLE = "TestLoop"
+#: Modules that test asyncio's selector loop itself, and derive from it.
+ASYNCIO_OWN_LOOP = {"test_selector_events"}
+
+TORNADO_MODULES = [
+    "web_test",
+    "httpserver_test",
+    "iostream_test",
+    "simple_httpclient_test",
+    "websocket_test",
+    "ioloop_test",
+    "process_test",
+    "tcpserver_test",
+    "tcpclient_test",
+    "netutil_test",
+    "asyncio_test",
+    "circlerefs_test",
+    "concurrent_test",
+    "gen_test",
+    "http1connection_test",
+    "httpclient_test",
+    "locks_test",
+    "queues_test",
+    "routing_test",
+    "testing_test",
+]
+
+
+@dataclasses.dataclass
+class Report:
+    """What the processes of one module reported."""
+
+    #: The outcome and its detail, for each test that ended, hung or crashed.
+    outcomes: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    #: The last event of each process that reached its end.
+    ends: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    #: What the processes printed.
+    output: str = ""
+    #: What is wrong besides the tests that failed.
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+    def failing(self) -> list[str]:
+        return [name for name, (outcome, _) in self.outcomes.items() if outcome == "failed"]
+
+    def count(self, outcome: str) -> int:
+        return sum(1 for found, _ in self.outcomes.values() if found == outcome)
+
+    def loops(self, which: str) -> int:
+        return sum(sum(end.get(which, {}).values()) for end in self.ends)
+
+
+def asyncio_modules() -> list[str]:
+    """The modules of this Python's own asyncio tests, without those of other systems. Empty where they are not installed."""
+    try:
+        import test.test_asyncio as package
+    except ImportError:
+        return []
+    found = {path.stem for path in pathlib.Path(package.__path__[0]).glob("test_*.py")} - set(ASYNCIO_LEFT_OUT)
+    return [name for name in ASYNCIO_SLOWEST_FIRST if name in found] + sorted(found - set(ASYNCIO_SLOWEST_FIRST))
+
+
+def run_asyncio(module: str, loop: str = OUR_LOOP, tests: str = "*") -> Report:
+    """One module of CPython's asyncio tests, with `loop` ("module:class") in the place of the standard loops."""
+    arguments = [str(HERE / "asyncio_child.py"), "--loop", loop, "--tests", tests]
+    if loop == OUR_LOOP:
+        arguments += ["--policy", OUR_POLICY, "--own-selector"]
+    if SLOW:
+        arguments += ["--resources", "cpu,walltime"]
+    exclusions = excl.of_module(excl.ASYNCIO, module) if loop == OUR_LOOP else {}
+    report = _run([*arguments, module], exclusions)
+    foreign = {name for end in report.ends for name in end["others"]}
+    if module not in ASYNCIO_OWN_LOOP and foreign - {DOUBLE} and report.loops("ours") == 0:
+        report.problems.append(f"no loop was made by {loop}: the substitution takes no effect")
+    return report
+
+
+def run_tornado(module: str, tests: str = "*") -> Report:
+    """One module of Tornado's tests after ``tornadoc.install()``, as strictly as Tornado's own runner does it."""
+    exclusions = excl.of_module(excl.TORNADO, module)
+    arguments = [str(HERE / "tornado_child.py"), "--tests", tests]
+    for pattern, exclusion in exclusions.items():
+        if exclusion.kind == excl.FAILS:
+            arguments += ["--expect-failure", pattern]
+    return _run([*arguments, module], exclusions)
+
+
+def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:
+    report = Report()
+    skip = [pattern for pattern, exclusion in exclusions.items() if exclusion.kind == excl.SKIPPED]
+    folders = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders))
+    # Debug mode and its like would reach loops that count on being without.
+    environment.pop("PYTHONASYNCIODEBUG", None)
+    for _ in range(RESTARTS):
+        # In a folder of its own, because the tests leave files in the working folder.
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "report.jsonl")
+            path.touch()
+            command = [sys.executable, "-X", "faulthandler", "-bb", *arguments, "--report", str(path), "--limit", str(LIMIT)]
+            for pattern in skip:
+                command += ["--skip", pattern]
+            with open(pathlib.Path(folder, "output"), "w+b") as output:
+                status = subprocess.call(
+                    command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                )
+                output.seek(0)
+                text = output.read().decode("utf-8", "backslashreplace")
+            events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        report.output += text
+        unfinished = None
+        for event in events:
+            if "start" in event:
+                unfinished = event["start"]
+            elif "end" in event:
+                report.outcomes[event["end"]] = (event["outcome"], event["detail"])
+                unfinished = None
+            else:
+                report.ends.append(event)
+        if events and "done" in events[-1]:
+            if status != 0 and not report.failing():
+                report.problems.append(f"exit status {status}:\n{text[-4000:]}")
+            return report
+        if unfinished is None:
+            report.problems.append(f"the process ended between tests, with status {status}:\n{text[-4000:]}")
+            return report
+        report.outcomes[unfinished] = ("failed", f"the process hung or crashed in it (status {status}):\n{text[-8000:]}")
+        skip += [name for name in report.outcomes if not name.startswith("(")]
+    report.problems.append(f"more than {RESTARTS} tests hung or crashed")
+    return report
+
+
+def judge(report: Report, exclusions: dict[str, excl.Exclusion]) -> list[str]:
+    """What is wrong with a report, given what is expected to fail. Empty: all is well."""
+    wrong = list(report.problems)
+    matched: set[str] = set()
+    for test, (outcome, detail) in report.outcomes.items():
+        pattern = next((pattern for pattern in exclusions if fnmatch.fnmatchcase(test, pattern)), None)
+        if pattern is None:
+            if outcome == "failed":
+                wrong.append(f"NEWLY FAILING {test}\n{detail}")
+            continue
+        matched.add(pattern)
+        if exclusions[pattern].kind == excl.FAILS and outcome == "passed":
+            wrong.append(f"EXCLUDED, BUT PASSES {test} ({exclusions[pattern].reason})")
+    if not report.outcomes:
+        wrong.append(f"no test ran:\n{report.output[-4000:]}")
+        return wrong
+    for pattern, exclusion in exclusions.items():
+        if exclusion.kind != excl.SKIPPED and pattern not in matched:
+            wrong.append(f"EXCLUDED, BUT THERE IS NO SUCH TEST {pattern}")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", choices=["asyncio", "tornado"])
+    parser.add_argument("--loop", default=OUR_LOOP, help="module:class (asyncio's tests only)")
+    parser.add_argument("--tests", default="*", help="a pattern of names, Class.test")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tracebacks too")
+    parser.add_argument("modules", nargs="*")
+    options = parser.parse_intermixed_args()
+    bad = 0
+    modules = options.modules or (asyncio_modules() if options.suite == "asyncio" else TORNADO_MODULES)
+    for module in modules:
+        if options.suite == "asyncio":
+            report = run_asyncio(module, options.loop, options.tests)
+            exclusions = excl.of_module(excl.ASYNCIO, module) if options.loop == OUR_LOOP else {}
+        else:
+            report = run_tornado(module, options.tests)
+            exclusions = excl.of_module(excl.TORNADO, module)
+        wrong = judge(report, exclusions if options.tests == "*" else {})
+        print(
+            f"{module}: {report.count('passed')} passed, {report.count('failed')} failed, {report.count('skipped')} skipped; "
+            f"loops made: {report.loops('ours')} of the class under test, {report.loops('others')} others",
+            flush=True,
+        )
+        for problem in wrong:
+            print("    " + (problem if options.verbose else problem.split("\n")[0]), flush=True)
+        bad += bool(wrong)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What makes a module of another project's tests fail here."""
+
+from __future__ import annotations
+
+import pytest
+import suite_runner
+from suite_exclusions import FAILS, FLAKY, SKIPPED, Exclusion
+from suite_runner import Report
+
+
+def report(**outcomes: str) -> Report:
+    return Report(outcomes={"Case." + name: (outcome, "why") for name, outcome in outcomes.items()})
+
+
+def test_a_passing_module_is_well() -> None:
+    assert suite_runner.judge(report(test_a="passed", test_b="skipped"), {}) == []
+
+
+def test_a_failing_test_is_named() -> None:
+    (problem,) = suite_runner.judge(report(test_a="passed", test_b="failed"), {})
+    assert problem == "NEWLY FAILING Case.test_b\nwhy"
+
+
+def test_a_module_without_tests_is_a_failure() -> None:
+    (problem,) = suite_runner.judge(Report(output="could not import"), {})
+    assert problem == "no test ran:\ncould not import"
+
+
+@pytest.mark.parametrize("pattern", ["Case.test_a", "Case.*"])
+@pytest.mark.parametrize(
+    ("kind", "outcome", "expected"),
+    [
+        (FAILS, "failed", []),
+        (FAILS, "passed", ["EXCLUDED, BUT PASSES Case.test_a (reason)"]),
+        (FAILS, "skipped", []),
+        (FLAKY, "failed", []),
+        (FLAKY, "passed", []),
+    ],
+)
+def test_an_exclusion_has_to_be_needed(pattern: str, kind: str, outcome: str, expected: list[str]) -> None:
+    assert suite_runner.judge(report(test_a=outcome), {pattern: Exclusion("reason", kind)}) == expected
+
+
+def test_an_exclusion_has_to_name_a_test() -> None:
+    exclusions = {"Case.test_gone": Exclusion("reason"), "Case.test_not_run": Exclusion("reason", SKIPPED)}
+    assert suite_runner.judge(report(test_a="passed"), exclusions) == ["EXCLUDED, BUT THERE IS NO SUCH TEST Case.test_gone"]
+
+
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    """Runs the tests of a source text in processes, as those of other projects are run."""
+
+    def run(source: str) -> Report:
+        (tmp_path / "cases.py").write_text(
+            "import faulthandler, os, time, unittest\n\n\nclass Case(unittest.TestCase):\n" + source
+        )
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(suite_runner, "LIMIT", 2)
+        return suite_runner._run([str(suite_runner.HERE / "plain_child.py"), "cases"], {})
+
+    return run
+
+
+def test_a_crash_and_a_hang_fail_alone(child) -> None:
+    made = child(
+        "    def test_a(self): pass\n"
+        "    def test_b(self): os.abort()\n"
+        "    def test_c(self): time.sleep(100)\n"
+        "    def test_d(self): pass\n"
+        "    def test_e(self): self.fail('so')\n"
+        "    @unittest.expectedFailure\n"
+        "    def test_f(self): self.fail('expected')\n"
+    )
+    assert made.failing() == ["Case.test_b", "Case.test_c", "Case.test_e"]
+    assert made.count("passed") == 3
+    assert "Aborted" in made.outcomes["Case.test_b"][1]
+    assert "time.sleep" in made.outcomes["Case.test_c"][1] or "test_c" in made.outcomes["Case.test_c"][1]
+    assert made.problems == []
+
+
+def test_an_exception_that_python_only_prints_is_a_failure(child) -> None:
+    made = child(
+        "    def test_a(self):\n"
+        "        class Bad:\n"
+        "            def __del__(self): raise ValueError('in a destructor')\n"
+        "        Bad()\n"
+    )
+    assert made.failing() == ["(stray exceptions)"]
+    assert "in a destructor" in made.outcomes["(stray exceptions)"][1]

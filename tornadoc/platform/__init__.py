@@ -1,0 +1,1 @@
+"""Bridges to other event loops; see `tornadoc.platform.asyncio`."""
