@@ -265,7 +265,7 @@ static void track_held(LoopObject *self)
     for (size_t i = 0; i < self->ready_count; i++) {
         PyObject *handle = self->ready[(self->ready_head + i) & (self->ready_size - 1)];
         if (Py_REFCNT(handle) > 1) {
-            handle_track(handle);
+            handle_track(self->state, handle);
         }
     }
 }

@@ -90,7 +90,7 @@ static PyObject *add_soon(LoopObject *self, const struct handle_call *call)
 {
     PyObject *handle = handle_make(self->state, (PyObject *)self, call, self->debug);
     if (handle != NULL && !self->running) {
-        handle_track(handle);
+        handle_track(self->state, handle);
     }
     if (handle != NULL && loop_add_ready(self, handle) < 0) {
         Py_CLEAR(handle);
