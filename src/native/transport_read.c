@@ -116,13 +116,8 @@ static int read_into(TransportObject *self, size_t *taken)
         Py_DECREF(buffer);
         return transport_fatal(self, "Fatal read error on socket transport");
     }
-<<<<<<< HEAD
     if (self->sock == NULL) {
         /* The loop has run inside of get_buffer(). A protocol that has paused or closed there still gets this input. */
-=======
-    if (!wants_input(self)) {
-        /* The protocol has paused or closed meanwhile; what it was to get, it gets when it goes on. */
->>>>>>> main
         PyBuffer_Release(&view);
         Py_DECREF(buffer);
         return 0;
