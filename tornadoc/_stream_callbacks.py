@@ -77,7 +77,12 @@ def _run(stream: Any, callback: Callable[..., Any], args: tuple[Any, ...]) -> No
 
 
 def _stream_pieces(
-    stream: Any, remaining: int | None, partial: bool, callback: Callable[..., Any] | None, streaming: Callable[[bytes], Any]
+    stream: Any,
+    remaining: int | None,
+    partial: bool,
+    callback: Callable[..., Any] | None,
+    streaming: Callable[[bytes], Any],
+    first: bool = True,
 ) -> None:
     """Read piece by piece: `remaining` bytes, or (None) until the stream is closed."""
     if remaining == 0:
@@ -105,8 +110,12 @@ def _stream_pieces(
         _run(stream, streaming, (piece,))
         left = None if remaining is None else 0 if partial else remaining - len(piece)
         try:
-            _stream_pieces(stream, left, partial, callback, streaming)
+            _stream_pieces(stream, left, partial, callback, streaming, first=False)
         except StreamClosedError:
             pass  # the close callback tells
 
-    stream.io_loop.add_future(future, done)
+    if not first and future.done() and future.exception() is not None:
+        # The end was found at once. The callback comes ahead of the close callback, which is scheduled.
+        done(future)
+    else:
+        stream.io_loop.add_future(future, done)

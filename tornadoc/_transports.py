@@ -66,8 +66,9 @@ class SocketTransport(_native.SocketTransport, _AsyncioTransport):
         loop._transports[fd] = self  # type: ignore[attr-defined]
         base_events._set_nodelay(sock)  # type: ignore[attr-defined]
         loop.call_soon(self._protocol.connection_made, self)
-        # Only after connection_made().
-        loop.call_soon(self._add_reader)
+        # Only after connection_made(), and after the first step of whoever awaits the transport: input comes ahead of the
+        # callbacks that are ready, where asyncio has it behind them.
+        loop.call_soon(loop.call_soon, self._add_reader)
         if waiter is not None:
             loop.call_soon(_wake, waiter)
 

@@ -50,6 +50,7 @@ typedef struct {
     bool more_in;  /* the kernel may have input that it will not report again */
     bool more_out; /* the same of room for output */
     bool ended;    /* the peer has ended: reading goes on until that is seen */
+    uint32_t turn; /* engine->runs when it last had its turn: once in each iteration of the loop */
 
     /* limits */
     long long max_buffer_size;

@@ -171,8 +171,18 @@ static int handle_events(StreamObject *self, int events)
 /* Gives what is ready to whoever listens for it. */
 static int dispatch(StreamObject *self)
 {
+    if (self->closed ||
+        !(((self->io_state & STREAM_READ) && self->more_in) || ((self->io_state & STREAM_WRITE) && self->more_out))) {
+        return 0;
+    }
+    if (self->turn == self->engine->runs) {
+        /* Whoever has got something in this iteration may answer before the end behind it is seen. */
+        engine_schedule(self->engine, &self->source);
+        return 0;
+    }
+    self->turn = self->engine->runs;
     int status = 0;
-    int fast = self->closed ? 0 : stream_enter(self);
+    int fast = stream_enter(self);
     if (fast == 1 && (self->io_state & STREAM_READ) && self->more_in) {
         status = handle_events(self, STREAM_READ);
     }

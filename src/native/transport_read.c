@@ -31,6 +31,8 @@ static int end_of_input(TransportObject *self)
     int truth = keep_open ? PyObject_IsTrue(keep_open) : -1;
     Py_XDECREF(keep_open);
     if (truth < 0) {
+        /* For an exception that leaves the loop: the protocol is told again. */
+        self->readable = true;
         return transport_fatal(self, "Fatal error: protocol.eof_received() call failed.");
     }
     if (truth) {
@@ -114,8 +116,8 @@ static int read_into(TransportObject *self, size_t *taken)
         Py_DECREF(buffer);
         return transport_fatal(self, "Fatal read error on socket transport");
     }
-    if (!wants_input(self)) {
-        /* The protocol has paused or closed meanwhile; what it was to get, it gets when it goes on. */
+    if (self->sock == NULL) {
+        /* The loop has run inside of get_buffer(). A protocol that has paused or closed there still gets this input. */
         PyBuffer_Release(&view);
         Py_DECREF(buffer);
         return 0;
@@ -163,6 +165,10 @@ static int deliver(TransportObject *self)
         Py_DECREF(protocol);
     }
     self->delivering = false;
+    if (status < 0 && wants_input(self)) {
+        /* An exception is on its way out of the loop; what the kernel has already is not reported again. */
+        engine_schedule(self->engine, &self->source);
+    }
     return status;
 }
 

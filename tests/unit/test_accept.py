@@ -32,10 +32,7 @@ class Listener(socket.socket):
 
 
 class Protocol(asyncio.Protocol):
-    made = []
-
     def connection_made(self, transport):
-        self.made.append(transport)
         transport.write(b"hello")
         transport.close()
 

@@ -278,6 +278,26 @@ def test_output_is_put_in_the_write_buffer_by_hand(iostreams, loop):
 # -- closing --
 
 
+@pytest.mark.parametrize("method", ["read_until", "read_until_regex"])
+def test_a_client_that_has_ended_its_side_is_answered(iostreams, loop, method):
+    """The request and the end behind it come together."""
+
+    async def main():
+        one, other = socket.socketpair()
+        other.setblocking(False)
+        stream = iostreams.IOStream(one)
+        request = getattr(stream, method)(b"\n")
+        other.send(b"request\n")
+        other.shutdown(socket.SHUT_WR)
+        answer = await request
+        await stream.write(b"answer to " + answer)
+        await closed(stream)
+        with other:
+            return other.recv(100)
+
+    assert run(main(), loop) == b"answer to request\n"
+
+
 def test_close_is_noticed_while_idle(iostreams, loop):
     async def main():
         a, b = socket_pair(iostreams)

@@ -857,3 +857,57 @@ def test_a_transport_that_was_not_opened_is_closed():
     transport._add_reader()
     assert transport.is_closing() and not transport.is_reading()
     assert transport.get_write_buffer_size() == 0
+
+
+def test_who_awaits_a_connection_runs_before_its_first_input(loop: Any) -> None:
+    events: list[str] = []
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            events.append("made")
+
+        def data_received(self, data: bytes) -> None:
+            events.append("data")
+
+    async def main() -> None:
+        one, other = socket.socketpair()
+        other.send(b"early")
+        transport, _ = await asyncio.get_running_loop().create_connection(Protocol, sock=one)
+        events.append("awaited")
+        while "data" not in events:
+            await asyncio.sleep(0)
+        transport.close()
+        other.close()
+
+    run(loop, main)
+    assert events == ["made", "awaited", "data"]
+
+
+@pytest.mark.parametrize("where", ["data", "eof"])
+def test_input_behind_an_exception_that_leaves_the_loop_is_not_lost(loop: Any, where: str) -> None:
+    events: list[str] = []
+
+    class Protocol(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            events.append("data")
+            if where == "data":
+                raise KeyboardInterrupt
+
+        def eof_received(self) -> None:
+            events.append("eof")
+            if where == "eof" and events.count("eof") == 1:
+                raise KeyboardInterrupt
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            events.append("lost")
+            loop.stop()
+
+    one, other = socket.socketpair()
+    loop.run_until_complete(loop.create_connection(Protocol, sock=one))
+    other.send(b"x")
+    other.close()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.call_later(60, loop.stop)
+    loop.run_forever()
+    assert events == (["data", "eof", "lost"] if where == "data" else ["data", "eof", "eof", "lost"])
