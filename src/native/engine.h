@@ -54,7 +54,7 @@ typedef struct engine_object {
     struct td_date_cache date;
     PyObject *running_loop; /* borrowed: the event loop of ours that is running it; NULL outside of an iteration */
     bool driven;            /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
-    bool keep_files; /* while it closes: files that the program has made, and may have in hand, stay open */
+    bool keep_files;        /* while it closes: files that the program has made, and may have in hand, stay open */
     bool closed;
     PyObject *weakrefs;
 } EngineObject;

@@ -172,7 +172,7 @@ def test_callbacks_run_once_in_order_and_leave_nothing(make_loop: Callable[[], A
     loop.slow_callback_duration = 100
     callbacks = Callbacks(loop, random.Random(seed))
     errors = callbacks.errors
-    loop.set_exception_handler(lambda _, context: errors.append(context))
+    loop.set_exception_handler(lambda _, context, errors=errors: errors.append(context))
     gc.collect()
     for _ in range(20):
         callbacks.soon()

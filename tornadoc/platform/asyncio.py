@@ -30,9 +30,10 @@ class BaseAsyncIOLoop(_native.IOLoop, IOLoop, _tornado.BaseAsyncIOLoop):  # type
 
     def close(self, all_fds: bool = False) -> None:
         """Close the loop; with all_fds, the files of its handlers and streams, too. See Tornado's."""
-        if all_fds and isinstance(self.asyncio_loop, EventLoop) and not self.asyncio_loop.is_running():
-            self.asyncio_loop._engine.close()
-        super().close(all_fds=all_fds)
+        loop = self.asyncio_loop  # type: ignore[attr-defined]
+        if all_fds and isinstance(loop, EventLoop) and not loop.is_running():
+            loop._engine.close()
+        super().close(all_fds=all_fds)  # type: ignore[misc]
 
 
 class AsyncIOMainLoop(BaseAsyncIOLoop, _tornado.AsyncIOMainLoop):  # type: ignore[misc, no-redef]
