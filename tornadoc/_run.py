@@ -104,7 +104,13 @@ def report_uncaught(message: str, exception: BaseException | None) -> None:
     context: dict[str, Any] = {"message": message}
     if exception is not None:
         context["exception"] = exception
-    asyncio.get_running_loop().call_exception_handler(context)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # CPython 3.13.0: a refused run_forever() within a callback leaves no loop running.
+        asyncio.log.logger.error(message, exc_info=exception)
+    else:
+        loop.call_exception_handler(context)
 
 
 def parse_query(query: str) -> dict[str, list[bytes]]:
