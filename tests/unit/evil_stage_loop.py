@@ -540,24 +540,6 @@ def delay_object(world):
 
 
 @hook
-def overridden_time(world):
-    time = world.loop.time
-    armed = []
-
-    def evil_time():
-        if armed:
-            armed.clear()
-            world.fire("time")
-        return time()
-
-    world.loop.time = evil_time
-    world.loop.call_soon(armed.append, 1)
-    world.loop.call_later(0, world.note, "later")
-    world.again = lambda: world.loop.call_later(0, world.note, "again")
-    world.closers.append(lambda: world.loop.__dict__.pop("time", None))
-
-
-@hook
 def overridden_call_soon(world):
     """Tasks and futures go by the loop's call_soon."""
     call_soon = world.loop.call_soon
