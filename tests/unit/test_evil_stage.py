@@ -43,6 +43,7 @@ DIFFERENT = {
 if sys.version_info >= (3, 12):
     DIFFERENT["finalizer_of_output/*"] = DIFFERENT["release_of_output/*"] = "in which turn output is released is not promised"
     DIFFERENT["pause_writing_of_writelines/*"] = "asyncio's writelines() pauses nobody in some versions"
+    DIFFERENT["stale_event_of_an_http_connection/run_loop"] = "where a second run of the loop is refused differs between versions"
 
 
 @functools.lru_cache(None)
@@ -115,7 +116,9 @@ def test_evil_callback(module, hook):
             expected = played[reference][name]
             if is_different(name):
                 assert "bystander: served" in outcome["notes"], (name, outcome)
-                assert seen(outcome).get("heir") == seen(expected).get("heir"), (name, outcome)
+                # Where the reference does not call the hook, there is no descriptor to inherit.
+                if "NOT FIRED" not in expected["notes"]:
+                    assert seen(outcome).get("heir") == seen(expected).get("heir"), (name, outcome)
             elif seen(outcome) != seen(expected):
                 differences.append(f"{name}\n  {reference}: {expected}\n  {implementation}: {outcome}")
     assert not differences, "\n".join(differences)
