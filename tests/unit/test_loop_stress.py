@@ -273,7 +273,8 @@ class Echo(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self.transport.resume_reading)
         elif chance < 0.15:
             gc.collect(0)
-        if chance < 0.5:
+        # asyncio from 3.12 on never gets rid of an empty last piece, and so never closes.
+        if chance < 0.5 or len(data) == 1:
             self.transport.write(data)
         else:
             self.transport.writelines([data[:1], data[1:]])
@@ -357,6 +358,7 @@ async def traffic(rng: random.Random, debug: bool) -> None:
     loop = asyncio.get_running_loop()
     loop.set_debug(debug)
     loop.slow_callback_duration = 100
+    Echo.connected.clear()
     server = await loop.create_server(lambda: Echo(rng), "127.0.0.1", 0)
     waiting: set[asyncio.Future[None]] = set()
     for _ in range(STEPS // 8):
