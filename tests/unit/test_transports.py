@@ -242,6 +242,24 @@ def test_writelines(loop: Any):
     run(loop, main)
 
 
+def test_an_empty_last_piece_of_writelines_does_not_hold_up_the_close(loop: Any):
+    if not isinstance(loop, NativeTransports):
+        pytest.skip("asyncio keeps the empty piece for ever, from 3.12 on")
+
+    async def main() -> None:
+        protocol = Recorder()
+        transport, peer = await pair(protocol)
+        with peer:
+            transport.writelines([b"x", b""])
+            assert transport.get_write_buffer_size() == 0
+            transport.close()
+            await protocol.lost
+            assert await receive(peer, 1) == b"x"
+            assert await loop.sock_recv(peer, 1) == b""
+
+    run(loop, main)
+
+
 def test_refused_writes(loop: Any):
     async def main() -> None:
         protocol = Recorder()
