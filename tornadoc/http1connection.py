@@ -14,6 +14,7 @@ from typing import Any
 
 import tornado.http1connection as _tornado
 from tornado.http1connection import *  # noqa: F403
+from tornado.ioloop import IOLoop
 from tornado.log import app_log
 
 from tornadoc import _native
@@ -39,6 +40,20 @@ class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
         self._close()
         while not self._ended():
             await asyncio.sleep(0)
+
+
+def write_with_callback(connection: Any, chunk: bytes, callback: Callable[[], object] | None) -> Any:
+    """``connection.write(chunk)``, after which the callback is called, as before Tornado 6: when all is sent that was written so far,
+    unless the connection is closed first. Returns write()'s Future."""
+    future = connection.write(chunk)
+    if callback is not None:
+        call_when_sent(future, callback)
+    return future
+
+
+def call_when_sent(future: asyncio.Future[Any], callback: Callable[[], object]) -> None:
+    """Have the loop call callback() when the Future of a write is done, unless that has failed."""
+    IOLoop.current().add_future(future, lambda sent: None if sent.cancelled() or sent.exception() else callback())
 
 
 # The native code logs through these. They stand in a module of this name because Tornado's formatter prints the module that logs.

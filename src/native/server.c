@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "guard.h"
 #include "listener.h"
+#include "server_take.h"
 
 static int read_parameters(ServerObject *self, PyObject *params)
 {
@@ -226,5 +227,8 @@ static PyType_Spec server_spec = {
 
 int server_setup_types(PyObject *module, struct native_state *state)
 {
-    return native_add_type(module, &server_spec, &state->server_type);
+    if (native_add_type(module, &server_spec, &state->server_type) < 0) {
+        return -1;
+    }
+    return native_add_methods(state->server_type, server_take_methods);
 }

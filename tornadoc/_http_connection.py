@@ -1,0 +1,354 @@
+"""`HTTPConnection` as Tornado had it up to version 3: HTTP on a stream that a program has at hand."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import tornado.httpserver
+import tornado.web
+from tornado import httputil
+from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
+from tornado.httpserver import _HTTPRequestContext
+from tornado.iostream import StreamClosedError
+
+from tornadoc import _native, iostream
+from tornadoc.http1connection import call_when_sent
+from tornadoc.httpserver import HTTPServer
+from tornadoc.httputil import HTTPServerRequest
+from tornadoc.stack_context import capture
+
+#: What a subclass may override; then its connections are Tornado's own, which call these methods.
+_HOOKS = (
+    "write",
+    "finish",
+    "write_headers",
+    "set_close_callback",
+    "start_request",
+    "_on_headers",
+    "_on_request_body",
+    "_on_write_complete",
+    "_finish_request",
+)
+
+
+class _Server(HTTPServer):
+    """The settings of one connection."""
+
+
+class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDelegate):
+    """Serves HTTP/1 on a stream, one request after the other, until the client or the server closes it. From Tornado 2::
+
+        class Server(TCPServer):
+            def handle_stream(self, stream, address):
+                HTTPConnection(stream, address, application)
+
+    :arg stream: an `IOStream`, or anything like one; nobody else may read from it from now on. One that has read nothing yet hands
+        its socket to the native connection, and is the stand-in for it that ``request.connection.stream`` is. Any other (TLS
+        streams, subclasses, streams with input in their buffer, ...) is served by Tornado's own connection.
+    :arg address: of the client, as ``socket.accept()`` gives it; ``request.remote_ip`` is taken from it.
+    :arg request_callback: an `Application`, or a function that is called with each request and answers it, at once or later, with
+        ``request.write()`` and ``request.finish()`` or through ``request.connection``.
+    :arg no_keep_alive: close the connection after each answer. May be assigned later.
+    :arg xheaders: believe X-Real-Ip, X-Forwarded-For and the like.
+    :raises StreamClosedError: the stream is closed.
+    :raises AssertionError: the stream is being read from.
+
+    The object need not be kept. A subclass may override `_on_headers`, `_on_request_body`, `_on_write_complete` and
+    `_finish_request`, and the methods that write; then ``request.connection`` is this object, and otherwise a native
+    ``HTTP1Connection``. Requests are judged as everywhere in tornadoc or, on Tornado's own connection, as Tornado does.
+    """
+
+    def __init__(
+        self,
+        stream: Any,
+        address: Any,
+        request_callback: Any,
+        no_keep_alive: bool = False,
+        xheaders: bool = False,
+    ) -> None:
+        if stream.closed():
+            raise StreamClosedError()
+        if stream.reading():
+            raise AssertionError("Already reading")
+        self.stream = stream
+        self.address = address
+        self.request_callback = request_callback
+        self.xheaders = xheaders
+        self._no_keep_alive = no_keep_alive
+        self._request_finished = False
+        self._current: Any = None
+        self._exchange: HTTP1Connection | None = None
+        self._head: tuple[str, httputil.HTTPHeaders] | None = None
+        self._write_callback: Callable[[], object] | None = None
+        # One of the two.
+        self._native: _native.HTTP1ServerConnection | None = None
+        self._general: HTTP1ServerConnection | None = None
+        self._server: _Server | None = None
+        engine = self._find_engine()
+        if engine is None:
+            self._serve_general()
+        else:
+            self._serve_native(engine)
+
+    # -- the native connection --
+
+    def _find_engine(self) -> _native.Engine | None:
+        stream = self.stream
+        if (
+            type(stream) is not iostream.IOStream
+            or any(getattr(type(self), name) is not getattr(HTTPConnection, name) for name in _HOOKS)
+            or stream.writing()
+            or stream._read_buffer_size
+            or stream._connecting
+            or stream._is_general()
+        ):
+            return None
+        callback = self.request_callback
+        if isinstance(callback, tornado.web.Application):
+            # Tornado 2 calls it, so a subclass may do what it likes there; a server of today does not.
+            if not isinstance(callback, _native.Application) or "__call__" in _native.changed_hooks("application", type(callback)):
+                return None
+        elif not callable(callback):
+            return None
+        return iostream.find_engine(stream.io_loop)
+
+    def _serve_native(self, engine: _native.Engine) -> None:
+        stream = self.stream
+        callback = self.request_callback
+        if not isinstance(callback, tornado.web.Application):
+            callback = _remembering(weakref.ref(self), callback)
+        server = _Server(
+            callback,
+            no_keep_alive=self._no_keep_alive,
+            xheaders=self.xheaders,
+            max_buffer_size=stream.max_buffer_size,
+            chunk_size=stream.read_chunk_size,
+        )
+        # The loop holds the connections that nobody else has to keep.
+        server._connections = vars(stream.io_loop).setdefault("_tornadoc_connections", set())
+        fd = os.dup(stream.socket.fileno())
+        stream._leave_loop()
+        stream.__class__ = iostream.ConnectionStream
+        # A cycle with the server would outlive the connection.
+        self._server = server
+        self._native = server._serve(engine, fd, self.address, stream)
+        if self._native is None:
+            iostream.IOStream.close(stream)
+
+    # -- Tornado's own connection --
+
+    def _serve_general(self) -> None:
+        stream = self.stream
+        params = HTTP1ConnectionParameters(
+            no_keep_alive=self._no_keep_alive, chunk_size=stream.read_chunk_size, header_timeout=3600
+        )
+        context = _HTTPRequestContext(stream, self.address, None)
+        self._general = HTTP1ServerConnection(stream, params, context)
+        self._general.start_serving(self)
+
+    def start_request(self, server_conn: object, request_conn: Any) -> httputil.HTTPMessageDelegate:
+        """`HTTPServerConnectionDelegate.start_request`: the stream waits for a request."""
+        self._exchange = request_conn
+        request_conn._parse_headers = self._parse_headers
+        request_conn._finish_request = self._exchange_finished
+        if not callable(self.request_callback):
+            delegate: httputil.HTTPMessageDelegate = self.request_callback.start_request(server_conn, self)
+            return delegate
+        return _Message(self)
+
+    def on_close(self, server_conn: object) -> None:
+        """`HTTPServerConnectionDelegate.on_close`: the stream is closed, or was detached."""
+        self._exchange = None
+        self._current = None
+        self._write_callback = None
+
+    def _parse_headers(self, data: bytes) -> tuple[str, httputil.HTTPHeaders]:
+        self._head = None
+        self._on_headers(data)
+        head, self._head = self._head, None
+        if head is None:
+            raise httputil.HTTPInputError("refused by _on_headers()")
+        return head
+
+    def _exchange_finished(self, future: Any) -> None:
+        exchange = self._exchange
+        self._exchange = None
+        self._finish_request()
+        if exchange is not None:
+            HTTP1Connection._finish_request(exchange, future)
+
+    # -- what a subclass may override --
+
+    def _on_headers(self, data: bytes) -> None:
+        """The head of a request has come. The request is refused if it raises HTTPInputError, or if this method of the base class is
+        not called; what is passed to it may be another head."""
+        assert self._exchange is not None
+        self._head = HTTP1Connection._parse_headers(self._exchange, data)
+
+    def _on_request_body(self, data: bytes) -> None:
+        """The body of a request has come: has the request answered."""
+        request = self._current
+        request.body = data
+        if not isinstance(self.request_callback, tornado.web.Application):
+            # An application's handlers do that, and make an error page of a bad body.
+            request._parse_body()
+        self.request_callback(request)
+
+    def _on_write_complete(self) -> None:
+        """All that was written so far is sent."""
+        callback, self._write_callback = self._write_callback, None
+        if callback is not None:
+            callback()
+
+    def _finish_request(self) -> None:
+        """The answer is complete. The connection is closed next, or reads on, as the request's headers say."""
+        self._current = None
+        self._request_finished = False
+
+    def _written(self, future: Any) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._on_write_complete()
+
+    # -- for programs --
+
+    @property
+    def _request(self) -> Any:
+        """The request that is being answered, or None."""
+        if self._native is None:
+            return self._current
+        request = self._native._request
+        if request is None and self._current is not None:
+            request = self._current()
+            if request is not None and request.connection._write_finished:
+                request = None
+        return request
+
+    @property
+    def no_keep_alive(self) -> bool:
+        """Is the connection closed after each answer?"""
+        return self._no_keep_alive
+
+    @no_keep_alive.setter
+    def no_keep_alive(self, value: bool) -> None:
+        self._no_keep_alive = value
+        connection = self._exchange
+        if self._server is not None:
+            self._server.conn_params.no_keep_alive = value
+            self._server._reread()
+            request = self._request
+            connection = None if request is None else request.connection
+        elif self._general is not None:
+            self._general.params.no_keep_alive = value
+        if value and connection is not None:
+            connection._disconnect_on_finish = True
+
+    @property
+    def context(self) -> Any:
+        """The `_HTTPRequestContext`."""
+        return getattr(self._native or self._general, "context", None)
+
+    def _open(self) -> Any:
+        """The HTTP1Connection of the request that is being answered. AssertionError: there is none."""
+        request = self._request
+        if self._native is not None and request is not None:
+            return request.connection
+        if self._exchange is None:
+            raise AssertionError("Request closed")
+        return self._exchange
+
+    def write(self, chunk: bytes, callback: Callable[[], object] | None = None) -> Any:
+        """Write bytes of the answer: as they are, or after `write_headers` as a piece of its body.
+
+        callback() is called when they are sent. Returns a Future that is done then. AssertionError: no request is being answered.
+        """
+        connection = self._open()
+        future = connection.write(chunk)
+        self._note_write(future, callback)
+        return future
+
+    def write_headers(self, start_line: Any, headers: httputil.HTTPHeaders, chunk: bytes | None = None) -> Any:
+        """Write the head of the answer; see `tornado.httputil.HTTPConnection.write_headers`."""
+        connection = self._open()
+        future = connection.write_headers(start_line, headers, chunk)
+        self._note_write(future, None)
+        return future
+
+    def _note_write(self, future: Any, callback: Callable[[], object] | None) -> None:
+        if self._native is not None:
+            if callback is not None:
+                call_when_sent(future, callback)
+            return
+        if callback is not None:
+            self._write_callback = capture(callback)
+        self.stream.io_loop.add_future(future, self._written)
+
+    def finish(self) -> None:
+        """End the answer. AssertionError: no request is being answered."""
+        connection = self._open()
+        self._request_finished = True
+        try:
+            connection.finish()
+        finally:
+            if self._native is not None:
+                self._request_finished = False
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        """Have callback() called if the client goes away before the answer is complete."""
+        if self._native is not None or self._exchange is not None:
+            self._open().set_close_callback(callback)
+
+    def __getattr__(self, name: str) -> Any:
+        # detach(), set_max_body_size() and the like.
+        connection = self.__dict__.get("_exchange")
+        if connection is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(connection, name)
+
+
+def _remembering(reference: weakref.ref[HTTPConnection], callback: Callable[[Any], object]) -> Callable[[Any], object]:
+    """The callback, which notes the request for `HTTPConnection._request` first."""
+
+    def serve(request: Any) -> None:
+        connection = reference()
+        if connection is not None:
+            connection._current = weakref.ref(request)
+            del connection
+        callback(request)
+
+    return serve
+
+
+class _Message(httputil.HTTPMessageDelegate):
+    """A request on Tornado's own connection."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.connection = connection
+        self.chunks: list[bytes] = []
+
+    def headers_received(self, start_line: Any, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
+        connection = self.connection
+        if connection.xheaders:
+            connection.context._apply_xheaders(headers)
+        connection._current = HTTPServerRequest(connection=connection, start_line=start_line, headers=headers)
+        return None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        self.chunks.append(chunk)
+        return None
+
+    def finish(self) -> None:
+        try:
+            self.connection._on_request_body(b"".join(self.chunks))
+        finally:
+            self._forget_xheaders()
+
+    def on_connection_close(self) -> None:
+        self.chunks.clear()
+        self._forget_xheaders()
+
+    def _forget_xheaders(self) -> None:
+        if self.connection.xheaders:
+            self.connection.context._unapply_xheaders()
