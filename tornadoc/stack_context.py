@@ -227,14 +227,34 @@ def _spawn(io_loop: Any, callback: Callable[..., Any], /, *args: Any, **kwargs: 
         io_loop.add_callback(callback, *args, **kwargs)
 
 
+def _capture_handler(handler: Any) -> Any:
+    """For IOLoop.add_handler() and set_close_callback(). What a stream does with its own events is nobody's callback."""
+    return handler if hasattr(getattr(handler, "__self__", None), "_maybe_add_error_listener") else capture(handler)
+
+
+def _capture_for(future: Any, callback: Callable[..., Any]) -> Callable[..., Any]:
+    """For IOLoop.add_future(): a future of the concurrent package calls back in a thread that knows nothing of contexts."""
+    captured: Callable[..., Any] = callback if asyncio.isfuture(future) else capture(callback)
+    return captured
+
+
 def _join_foreign(io_loop: Any) -> None:
     """An IOLoop of Tornado's own: a program that names tornadoc's classes may have one."""
-    plain = io_loop._run_callback
+    plain = type(io_loop)
 
     def run_callback(callback: Callable[[], Any]) -> None:
-        plain(functools.partial(_run, callback) if _frames.get() else callback)
+        plain._run_callback(io_loop, functools.partial(_run, callback) if _frames.get() else callback)
+
+    def add_handler(fd: Any, handler: Callable[..., Any], events: int) -> None:
+        plain.add_handler(io_loop, fd, _capture_handler(handler), events)
+
+    def add_future(future: Any, callback: Callable[..., Any]) -> None:
+        plain.add_future(io_loop, future, _capture_for(future, callback))
 
     io_loop._run_callback = run_callback
+    io_loop.add_handler = add_handler
+    io_loop.add_future = add_future
+    io_loop.spawn_callback = functools.partial(_spawn, io_loop)
 
 
 _joined = False
@@ -253,19 +273,14 @@ def _join() -> None:
 
     if not tornadoc.active:
         return
-    from tornadoc import _native, iostream
+    from tornadoc import _native
     from tornadoc.platform.asyncio import BaseAsyncIOLoop
 
     tornado_add_future = BaseAsyncIOLoop.add_future
 
     def add_future(self: Any, future: Any, callback: Callable[..., Any]) -> None:
-        # A future of the concurrent package calls back in a thread that knows nothing of contexts.
-        tornado_add_future(self, future, callback if asyncio.isfuture(future) else capture(callback))
-
-    def capture_handler(handler: Any) -> Any:
-        # What a stream does with its own events is nobody's callback.
-        return handler if isinstance(getattr(handler, "__self__", None), iostream._BaseIOStream) else capture(handler)
+        tornado_add_future(self, future, _capture_for(future, callback))
 
     add_future.__doc__ = tornado_add_future.__doc__
     BaseAsyncIOLoop.add_future = add_future  # type: ignore[method-assign]
-    _native.use_stack_contexts(_run, _spawn, capture_handler)
+    _native.use_stack_contexts(_run, _spawn, _capture_handler)
