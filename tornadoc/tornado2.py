@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextvars
 import functools
+import sys
 from collections.abc import Callable, Hashable, Iterable
 from types import TracebackType
 from typing import Any
@@ -38,12 +39,15 @@ def handle_exception(handler: Any, value: BaseException, traceback: TracebackTyp
 
     Returns True, unless it is none that a handler deals with: that one is raised on.
     """
+    if sys.exc_info()[1] is value and isinstance(value, Exception):
+        handler._handle_request_exception(value)
+        return True
+    # The handler looks at sys.exc_info(). Not always by raising it: the traceback would refer to this frame, and thereby to itself.
     try:
         raise value.with_traceback(traceback)
     except Exception as e:
         handler._handle_request_exception(e)
     finally:
-        # The traceback refers to this frame.
         del value, traceback
     return True
 
