@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from typing import Any
 import tornado.httpserver
 import tornado.web
 from tornado import httputil
+from tornado.concurrent import Future
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.httpserver import _HTTPRequestContext
 from tornado.iostream import StreamClosedError
@@ -83,6 +85,7 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         self._exchange: HTTP1Connection | None = None
         self._head: tuple[str, httputil.HTTPHeaders] | None = None
         self._write_callback: Callable[[], object] | None = None
+        self._writes = 0
         # One of the two.
         self._native: _native.HTTP1ServerConnection | None = None
         self._general: HTTP1ServerConnection | None = None
@@ -208,8 +211,8 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         self._current = None
         self._request_finished = False
 
-    def _written(self, future: Any) -> None:
-        if not future.cancelled() and future.exception() is None:
+    def _written(self, number: int, future: Any) -> None:
+        if number == self._writes and not future.cancelled() and future.exception() is None:
             self._on_write_complete()
 
     # -- for programs --
@@ -219,6 +222,8 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         """The request that is being answered, or None."""
         if self._native is None:
             return self._current
+        if self._native._closed():
+            return None
         request = self._native._request
         if request is None and self._current is not None:
             request = self._current()
@@ -251,43 +256,55 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         return getattr(self._native or self._general, "context", None)
 
     def _open(self) -> Any:
-        """The HTTP1Connection of the request that is being answered. AssertionError: there is none."""
+        """The HTTP1Connection of the request that is being answered; None if the stream is closed. AssertionError: there is none."""
+        if self.stream.closed():
+            return None
         request = self._request
-        if self._native is not None and request is not None:
-            return request.connection
-        if self._exchange is None:
+        if request is not None:
+            return self._exchange if self._native is None else request.connection
+        if self._exchange is None or callable(self.request_callback):
             raise AssertionError("Request closed")
         return self._exchange
 
     def write(self, chunk: bytes, callback: Callable[[], object] | None = None) -> Any:
         """Write bytes of the answer: as they are, or after `write_headers` as a piece of its body.
 
-        callback() is called when they are sent. Returns a Future that is done then. AssertionError: no request is being answered.
+        callback() is called when they are sent. Returns a Future that is done then; it fails if the stream is closed, which nobody
+        has to look at. AssertionError: no request is being answered.
         """
         connection = self._open()
+        if connection is None:
+            return _closed()
         future = connection.write(chunk)
-        self._note_write(future, callback)
+        self._note_write(connection, future, callback)
         return future
 
     def write_headers(self, start_line: Any, headers: httputil.HTTPHeaders, chunk: bytes | None = None) -> Any:
         """Write the head of the answer; see `tornado.httputil.HTTPConnection.write_headers`."""
         connection = self._open()
+        if connection is None:
+            return _closed()
         future = connection.write_headers(start_line, headers, chunk)
-        self._note_write(future, None)
+        self._note_write(connection, future, None)
         return future
 
-    def _note_write(self, future: Any, callback: Callable[[], object] | None) -> None:
+    def _note_write(self, connection: Any, future: Any, callback: Callable[[], object] | None) -> None:
         if self._native is not None:
             if callback is not None:
                 call_when_sent(future, callback)
             return
         if callback is not None:
             self._write_callback = capture(callback)
-        self.stream.io_loop.add_future(future, self._written)
+        self._writes += 1
+        # Of two writes in a row, Tornado's connection ends the Future of the second with the first.
+        pending = connection._pending_write
+        self.stream.io_loop.add_future(future if pending is None else pending, functools.partial(self._written, self._writes))
 
     def finish(self) -> None:
         """End the answer. AssertionError: no request is being answered."""
         connection = self._open()
+        if connection is None:
+            return
         self._request_finished = True
         try:
             connection.finish()
@@ -297,8 +314,11 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """Have callback() called if the client goes away before the answer is complete."""
-        if self._native is not None or self._exchange is not None:
-            self._open().set_close_callback(callback)
+        connection = self._exchange
+        if self._native is not None and self._request is not None:
+            connection = self._request.connection
+        if connection is not None:
+            connection.set_close_callback(callback)
 
     def __getattr__(self, name: str) -> Any:
         # detach(), set_max_body_size() and the like.
@@ -306,6 +326,13 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         if connection is None or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(connection, name)
+
+
+def _closed() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_exception(StreamClosedError())
+    future.exception()
+    return future
 
 
 def _remembering(reference: weakref.ref[HTTPConnection], callback: Callable[[Any], object]) -> Callable[[Any], object]:

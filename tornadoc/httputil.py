@@ -16,6 +16,7 @@ from tornado.httputil import *  # noqa: F403
 from tornado.httputil import HTTPHeaders as _TornadoHTTPHeaders
 
 from tornadoc import _native
+from tornadoc.http1connection import HTTP1Connection, call_when_sent
 
 if not typing.TYPE_CHECKING:  # a type checker would take any name for defined
 
@@ -63,11 +64,14 @@ class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest): 
         if not isinstance(chunk, bytes):
             raise AssertionError(f"bytes are required, not {type(chunk).__name__}")
         self._check_open()
-        assert self.connection is not None
+        connection: Any = self.connection
         if callback is None:
-            self.connection.write(chunk)
+            connection.write(chunk)
+        elif isinstance(connection, HTTP1Connection):
+            call_when_sent(connection.write(chunk), callback)
         else:
-            self.connection.write(chunk, callback)  # type: ignore[call-arg]
+            # One in the manner of Tornado 2.
+            connection.write(chunk, callback)
 
     def finish(self) -> None:
         """End the answer, which lets the connection go on to the next request or closes it. AssertionError: the request was finished."""
