@@ -263,7 +263,8 @@ _joined = False
 def _join() -> None:
     """Have IOLoop and streams look for contexts: from the first one that is entered on, so that nobody else pays for it."""
     global _joined
-    io_loop: Any = IOLoop.current(instance=False)
+    # Within a running loop, callbacks will come by its IOLoop even if nobody has asked for that yet.
+    io_loop: Any = IOLoop.current(instance=asyncio._get_running_loop() is not None)
     if io_loop is not None and not hasattr(io_loop, "_run_call") and "_run_callback" not in vars(io_loop):
         _join_foreign(io_loop)
     if _joined:
