@@ -47,9 +47,9 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
             def handle_stream(self, stream, address):
                 HTTPConnection(stream, address, application)
 
-    :arg stream: an `IOStream`, or anything like one; nobody else may read from it from now on. One that has read nothing yet hands
-        its socket to the native connection, and is the stand-in for it that ``request.connection.stream`` is. Any other (TLS
-        streams, subclasses, streams with input in their buffer, ...) is served by Tornado's own connection.
+    :arg stream: an `IOStream`, or anything like one; nobody else may read from it from now on. One that has read nothing yet
+        hands its socket to the native connection, and is the stand-in for it that ``request.connection.stream`` is. Any other
+        (TLS streams, subclasses, streams with input in their buffer, ...) is served by Tornado's own connection.
     :arg address: of the client, as ``socket.accept()`` gives it; ``request.remote_ip`` is taken from it.
     :arg request_callback: an `Application`, or a function that is called with each request and answers it, at once or later, with
         ``request.write()`` and ``request.finish()`` or through ``request.connection``.
@@ -89,7 +89,7 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         # One of the two.
         self._native: _native.HTTP1ServerConnection | None = None
         self._general: HTTP1ServerConnection | None = None
-        self._server: _Server | None = None
+        self._server: Any = None
         engine = self._find_engine()
         if engine is None:
             self._serve_general()
@@ -112,7 +112,9 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         callback = self.request_callback
         if isinstance(callback, tornado.web.Application):
             # Tornado 2 calls it, so a subclass may do what it likes there; a server of today does not.
-            if not isinstance(callback, _native.Application) or "__call__" in _native.changed_hooks("application", type(callback)):
+            if not isinstance(callback, _native.Application):
+                return None
+            if "__call__" in _native.changed_hooks("application", type(callback)):
                 return None
         elif not callable(callback):
             return None
@@ -123,7 +125,7 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         callback = self.request_callback
         if not isinstance(callback, tornado.web.Application):
             callback = _remembering(weakref.ref(self), callback)
-        server = _Server(
+        server: Any = _Server(
             callback,
             no_keep_alive=self._no_keep_alive,
             xheaders=self.xheaders,
@@ -169,9 +171,9 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         self._write_callback = None
 
     def _parse_headers(self, data: bytes) -> tuple[str, httputil.HTTPHeaders]:
-        self._head = None
         self._on_headers(data)
-        head, self._head = self._head, None
+        head = self._head
+        self._head = None
         if head is None:
             raise httputil.HTTPInputError("refused by _on_headers()")
         return head
@@ -186,13 +188,16 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
     # -- what a subclass may override --
 
     def _on_headers(self, data: bytes) -> None:
-        """The head of a request has come. The request is refused if it raises HTTPInputError, or if this method of the base class is
-        not called; what is passed to it may be another head."""
+        """The head of a request has come. The request is refused if it raises HTTPInputError, or if this method of the base class
+        is not called; what is passed to it may be another head."""
         assert self._exchange is not None
         self._head = HTTP1Connection._parse_headers(self._exchange, data)
 
     def _on_request_body(self, data: bytes) -> None:
-        """The body of a request has come: has the request answered."""
+        """The body of a request has come, if it has one: has the request answered."""
+        self._answer(data)
+
+    def _answer(self, data: bytes) -> None:
         request = self._current
         request.body = data
         if not isinstance(self.request_callback, tornado.web.Application):
@@ -256,7 +261,8 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         return getattr(self._native or self._general, "context", None)
 
     def _open(self) -> Any:
-        """The HTTP1Connection of the request that is being answered; None if the stream is closed. AssertionError: there is none."""
+        """The HTTP1Connection of the request that is being answered; None if the stream is closed. AssertionError: there is no
+        such request."""
         if self.stream.closed():
             return None
         request = self._request
@@ -269,8 +275,8 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
     def write(self, chunk: bytes, callback: Callable[[], object] | None = None) -> Any:
         """Write bytes of the answer: as they are, or after `write_headers` as a piece of its body.
 
-        callback() is called when they are sent. Returns a Future that is done then; it fails if the stream is closed, which nobody
-        has to look at. AssertionError: no request is being answered.
+        callback() is called when they are sent. Returns a Future that is done then; it fails if the stream is closed, which
+        nobody has to look at. AssertionError: no request is being answered.
         """
         connection = self._open()
         if connection is None:
@@ -367,8 +373,11 @@ class _Message(httputil.HTTPMessageDelegate):
         return None
 
     def finish(self) -> None:
+        connection = self.connection
+        headers = connection._current.headers
+        has_body = "Content-Length" in headers or "Transfer-Encoding" in headers
         try:
-            self.connection._on_request_body(b"".join(self.chunks))
+            (connection._on_request_body if has_body else connection._answer)(b"".join(self.chunks))
         finally:
             self._forget_xheaders()
 

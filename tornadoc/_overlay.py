@@ -22,10 +22,23 @@ import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import _native, httpserver, httputil, ioloop, iostream, loop, netutil, routing, tcpserver, web, websocket
+from tornadoc import (
+    _native,
+    httpserver,
+    httputil,
+    ioloop,
+    iostream,
+    loop,
+    netutil,
+    routing,
+    stack_context,
+    tcpserver,
+    tornado2,
+    web,
+    websocket,
+)
 from tornadoc._accelerate import accelerate
 from tornadoc._support import LateInstallError
-from tornadoc import stack_context, tornado2
 from tornadoc.platform import asyncio as platform_asyncio
 
 #: Tornado's classes and functions, and what takes their place. Where each stands is read off it: `__module__` and `__name__`.

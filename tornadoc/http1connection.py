@@ -43,8 +43,8 @@ class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
 
 
 def write_with_callback(connection: Any, chunk: bytes, callback: Callable[[], object] | None) -> Any:
-    """``connection.write(chunk)``, after which the callback is called, as before Tornado 6: when all is sent that was written so far,
-    unless the connection is closed first. Returns write()'s Future."""
+    """``connection.write(chunk)``, after which the callback is called, as before Tornado 6: when all is sent that was written
+    so far, unless the connection is closed first. Returns write()'s Future."""
     future = connection.write(chunk)
     if callback is not None:
         call_when_sent(future, callback)
@@ -53,7 +53,11 @@ def write_with_callback(connection: Any, chunk: bytes, callback: Callable[[], ob
 
 def call_when_sent(future: asyncio.Future[Any], callback: Callable[[], object]) -> None:
     """Have the loop call callback() when the Future of a write is done, unless that has failed."""
-    IOLoop.current().add_future(future, lambda sent: None if sent.cancelled() or sent.exception() else callback())
+
+    def done(sent: asyncio.Future[Any]) -> Any:
+        return None if sent.cancelled() or sent.exception() else callback()
+
+    IOLoop.current().add_future(future, done)
 
 
 # The native code logs through these. They stand in a module of this name because Tornado's formatter prints the module that logs.

@@ -32,7 +32,8 @@ class HTTPServer(_native.HTTPServer, _tornado.HTTPServer, TCPServer):  # type: i
     """
 
     def initialize(self, *args: Any, io_loop: Any = None, **kwargs: Any) -> None:
-        """The arguments of `tornado.httpserver.HTTPServer`, and ``io_loop`` as before Tornado 5: the loop that it is to accept on."""
+        """The arguments of `tornado.httpserver.HTTPServer`, and ``io_loop`` as before Tornado 5: the loop that it is to accept
+        on."""
         if len(args) > 2 and isinstance(args[2], IOLoop):
             # Its place in Tornado 2.
             io_loop, args = args[2], (*args[:2], *args[3:])

@@ -74,7 +74,8 @@ class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest): 
             connection.write(chunk, callback)
 
     def finish(self) -> None:
-        """End the answer, which lets the connection go on to the next request or closes it. AssertionError: the request was finished."""
+        """End the answer, which lets the connection go on to the next request or closes it. AssertionError: the request was
+        finished."""
         self._check_open()
         assert self.connection is not None
         self.connection.finish()

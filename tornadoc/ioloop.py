@@ -90,8 +90,8 @@ class IOLoop(_tornado.IOLoop):  # type: ignore[no-redef]
 
 
 class PeriodicCallback(_tornado.PeriodicCallback):  # type: ignore[no-redef]
-    """Tornado's `PeriodicCallback`, which takes the ``io_loop`` of Tornado before 5 as well: the loop that it is to run on, given by
-    name or as the third argument, where later versions have ``jitter``."""
+    """Tornado's `PeriodicCallback`, which takes the ``io_loop`` of Tornado before 5 as well: the loop that it is to run on,
+    given by name or as the third argument, where later versions have ``jitter``."""
 
     def __init__(
         self, callback: Callable[[], Any], callback_time: Any, jitter: Any = 0, io_loop: _tornado.IOLoop | None = None

@@ -1,16 +1,16 @@
 """Stack contexts, which Tornado had up to version 5: context managers that are entered again around callbacks.
 
-A `StackContext` surrounds what runs in its ``with`` block, and every callback that is given to an `IOLoop` or a stream there, and the
-callbacks that those give, and so on. The exceptions of such callbacks go to the functions of the `ExceptionStackContext` objects
-around them, from the inner to the outer, until one returns true::
+A `StackContext` surrounds what runs in its ``with`` block, and every callback that is given to an `IOLoop` or a stream there,
+and the callbacks that those give, and so on. The exceptions of such callbacks go to the functions of the
+`ExceptionStackContext` objects around them, from the inner to the outer, until one returns true::
 
     with ExceptionStackContext(handle):
         IOLoop.current().add_callback(fails)      # handle(type, value, traceback) is called
 
 Which contexts are around is held in a `contextvars.ContextVar`, so tasks and asyncio's callbacks know it as well; but they are
-entered again by IOLoop (``add_callback``, ``add_timeout``, ``call_later``, ``call_at``, ``add_future``, ``add_handler``), by the callbacks
-of streams, and by `wrap`. Where Tornado raised `StackContextInconsistentError` for a ``yield`` in a ``with StackContext`` block of a
-coroutine, the block stays in force for the coroutine alone.
+entered again by IOLoop (``add_callback``, ``add_timeout``, ``call_later``, ``call_at``, ``add_future``, ``add_handler``), by
+the callbacks of streams, and by `wrap`. Where Tornado raised `StackContextInconsistentError` for a ``yield`` in a ``with
+StackContext`` block of a coroutine, the block stays in force for the coroutine alone.
 
 While tornadoc is installed this is ``tornado.stack_context``, too.
 """
@@ -124,9 +124,9 @@ class StackContext(_Frame):
 class ExceptionStackContext(_Frame):
     """Has a function called with each exception of the ``with`` block and of the callbacks that it leads to.
 
-    :arg exception_handler: ``exception_handler(type, value, traceback)``; true if it has handled the exception, which is otherwise
-        raised on, to the next context, and in the end to whoever runs the callback: IOLoop logs it. An exception of its own takes
-        the place of the one that it was given.
+    :arg exception_handler: ``exception_handler(type, value, traceback)``; true if it has handled the exception, which is
+        otherwise raised on, to the next context, and in the end to whoever runs the callback: IOLoop logs it. An exception of
+        its own takes the place of the one that it was given.
 
     The ``with`` statement gives a function that takes the context off those callbacks that have not run yet.
     """
@@ -142,8 +142,8 @@ class ExceptionStackContext(_Frame):
 
 
 class NullContext:
-    """Leaves all contexts behind for the ``with`` block: callbacks that are given there have none around them. They are not exited
-    for the block itself."""
+    """Leaves all contexts behind for the ``with`` block: callbacks that are given there have none around them. They are not
+    exited for the block itself."""
 
     def __init__(self) -> None:
         self._before: list[tuple[_Frame, ...]] = []
@@ -190,13 +190,14 @@ def _call(frames: tuple[_Frame, ...], fn: Callable[..., Any], args: tuple[Any, .
     active = tuple(frame for frame in frames if frame.active)
     if len(active) < len(frames):
         _frames.set(active)
+    result = None
     with contextlib.ExitStack() as stack:
         stack.callback(_frames.set, frames)
         for frame in active:
             frame.enter()
             stack.push(frame.exit)
-        return fn(*args, **kwargs)
-    return None
+        result = fn(*args, **kwargs)
+    return result
 
 
 # -- what the loop and the streams call, once a program has entered a context --

@@ -35,8 +35,8 @@ class TCPServer(_tornado.TCPServer):  # type: ignore[no-redef]
     _io_loop: IOLoop | None = None
 
     def __init__(self, *args: Any, io_loop: IOLoop | None = None, **kwargs: Any) -> None:
-        """The arguments of `tornado.tcpserver.TCPServer`, and ``io_loop`` as before Tornado 5, by name or as the first one: the loop
-        that it is to accept on."""
+        """The arguments of `tornado.tcpserver.TCPServer`, and ``io_loop`` as before Tornado 5, by name or as the first one: the
+        loop that it is to accept on."""
         if args and isinstance(args[0], IOLoop):
             io_loop, *args = args  # type: ignore[assignment]
         super().__init__(*args, **kwargs)

@@ -42,7 +42,8 @@ def handle_exception(handler: Any, value: BaseException, traceback: TracebackTyp
     if sys.exc_info()[1] is value and isinstance(value, Exception):
         handler._handle_request_exception(value)
         return True
-    # The handler looks at sys.exc_info(). Not always by raising it: the traceback would refer to this frame, and thereby to itself.
+    # The handler looks at sys.exc_info(). Not always by raising it: the traceback would refer to this frame, and thereby to
+    # itself.
     try:
         raise value.with_traceback(traceback)
     except Exception as e:
@@ -53,7 +54,8 @@ def handle_exception(handler: Any, value: BaseException, traceback: TracebackTyp
 
 
 def asynchronous(method: Callable[..., Any]) -> Callable[..., Any]:
-    """For methods of handlers such as ``get``: the request is not over when the method returns, but when ``self.finish()`` is called.
+    """For methods of handlers such as ``get``: the request is not over when the method returns, but when ``self.finish()`` is
+    called.
 
     ::
 
@@ -65,20 +67,20 @@ def asynchronous(method: Callable[..., Any]) -> Callable[..., Any]:
             self.finish("a second later")
 
     What the method raises, and what the callbacks raise that it gives to IOLoop and to streams, goes to
-    ``_handle_request_exception`` and makes an error page. A method that returns an awaitable, as a coroutine does, ends the request
-    with that; under `engine`, ``finish()`` does.
+    ``_handle_request_exception`` and makes an error page. A method that returns an awaitable, as a coroutine does, ends the
+    request with that; under `engine`, ``finish()`` does.
     """
 
     @functools.wraps(method)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._auto_finish = False
         handle = getattr(self, "_stack_context_handle_exception", None)
+        result = None
         with ExceptionStackContext(handle or (lambda type, value, traceback: handle_exception(self, value, traceback))):
             result = method(self, *args, **kwargs)
             if result is not None:
                 self._auto_finish = True
-            return result
-        return None
+        return result
 
     return wrapper
 
@@ -97,8 +99,8 @@ Arguments = collections.namedtuple("Arguments", ["args", "kwargs"])
 def engine(func: Callable[..., Any]) -> Callable[..., None]:
     """For generators that wait with ``yield``: for Futures, `Task`, `Callback` and `Wait`, and lists and dicts of them.
 
-    Calling one returns None. What it raises at once goes to the caller; what it raises later, to the stack context of the call, which
-    for a handler's method is that of `asynchronous`.
+    Calling one returns None. What it raises at once goes to the caller; what it raises later, to the stack context of the call,
+    which for a handler's method is that of `asynchronous`.
     """
     coroutine: Callable[..., Future[Any]] = gen.coroutine(func)
 
@@ -182,7 +184,8 @@ class Callback(YieldPoint):
     def start(self) -> Future[Any]:
         if self.key in self._results:
             raise gen.KeyReuseError(f"key {self.key!r} is already pending")
-        self._results[self.key] = pending = Future()
+        pending: Future[Any] = Future()
+        self._results[self.key] = pending
         made: Future[Any] = Future()
         made.set_result(functools.partial(_deliver, pending))
         return made
@@ -216,7 +219,7 @@ class WaitAll(Wait):
         return result
 
 
-@gen.convert_yielded.register(YieldPoint)
+@gen.convert_yielded.register(YieldPoint)  # type: ignore[attr-defined, untyped-decorator]
 def _start(point: YieldPoint) -> Future[Any]:
     try:
         return point.start()

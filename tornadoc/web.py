@@ -86,8 +86,8 @@ class Application(_native.Application, _tornado.Application):  # type: ignore[no
     """Tornado's `Application`, whose rules are walked natively."""
 
     def __call__(self, request: HTTPServerRequest) -> Any:
-        """Have a handler answer a request, as `Application.__call__`. Returns, as before Tornado 4, the handler, unless that streams
-        the body: then a Future that is done when it is prepared."""
+        """Have a handler answer a request, as `Application.__call__`. Returns, as before Tornado 4, the handler, unless that
+        streams the body: then a Future that is done when it is prepared."""
         if _tornado.Application.__call__ is not _tornado_call:
             # Somebody has wrapped it.
             return super().__call__(request)

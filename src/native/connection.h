@@ -137,8 +137,9 @@ typedef struct server_connection {
 /* Takes over an accepted socket (fd is closed on failure). peer is an inet address, or NULL: then address is what socket.accept()
  * gave (borrowed). The server's _connections holds the new object. 0, or -1 with an exception. */
 int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address);
-/* The same for a socket whose stream is there already (borrowed), as the stand-in that conn_stream() gives. address (borrowed) counts,
- * also for an inet peer. A new reference to the connection, None if it could not be watched, or NULL with an exception. */
+/* The same for a socket whose stream is there already (borrowed), as the stand-in that conn_stream() gives. address (borrowed)
+ * counts, also for an inet peer. A new reference to the connection, None if it could not be watched, or NULL with an exception.
+ */
 PyObject *conn_take(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address,
                     PyObject *stream);
 /* Closes the socket at once and tells whoever waits (Tornado: IOStream.close, then the serving loop's end). Safe anywhere, may be

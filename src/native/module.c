@@ -164,9 +164,10 @@ static PyObject *native_routes_changed(PyObject *module, PyObject *Py_UNUSED(ign
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(use_stack_contexts_doc,
-             "use_stack_contexts(run, spawn, wrap, /)\n--\n\nHave IOLoop and streams call their callbacks through these functions "
-             "(tornadoc/stack_context.py).");
+PyDoc_STRVAR(
+    use_stack_contexts_doc,
+    "use_stack_contexts(run, spawn, wrap, /)\n--\n\nHave IOLoop and streams call their callbacks through these functions "
+    "(tornadoc/stack_context.py).");
 
 static PyObject *native_use_stack_contexts(PyObject *module, PyObject *args)
 {

@@ -1,4 +1,5 @@
-/* HTTPServer: connections that come as streams, from Python code that accepts or makes them itself (HTTPConnection of Tornado 2). */
+/* HTTPServer: connections that come as streams, from Python code that accepts or makes them itself (HTTPConnection of Tornado 2).
+ */
 #include "server_take.h"
 
 #include <errno.h>
@@ -10,17 +11,19 @@
 #include "connection.h"
 #include "engine.h"
 
-PyDoc_STRVAR(serve_doc, "_serve($self, engine, fd, address, stream, /)\n--\n\nServe a connected socket, whose descriptor is the server's from "
-                        "now on. address: of its peer, as socket.accept() gives it. stream: the stand-in for connection.stream. "
-                        "Returns the connection; None: it could not be watched, which is logged.");
+PyDoc_STRVAR(
+    serve_doc,
+    "_serve($self, engine, fd, address, stream, /)\n--\n\nServe a connected socket, whose descriptor is the server's from "
+    "now on. address: of its peer, as socket.accept() gives it. stream: the stand-in for connection.stream. "
+    "Returns the connection; None: it could not be watched, which is logged.");
 
 static PyObject *server_serve(ServerObject *self, PyObject *args)
 {
     struct native_state *state = native_state_of(Py_TYPE(self));
     PyObject *engine, *address, *stream;
     int fd;
-    if (state == NULL || !PyArg_ParseTuple(args, "O!iOO!:_serve", state->engine_type, &engine, &fd, &address, state->stream_type,
-                                           &stream)) {
+    if (state == NULL ||
+        !PyArg_ParseTuple(args, "O!iOO!:_serve", state->engine_type, &engine, &fd, &address, state->stream_type, &stream)) {
         return NULL;
     }
     self->state = state;

@@ -13,8 +13,8 @@ from tornado.routing import Router
 from tornado2_support import LOOPS, Port, run_on
 
 from tornadoc import iostream
-from tornadoc.httpserver import HTTPConnection, HTTPRequest
 from tornadoc.http1connection import NativeHTTP1Connection
+from tornadoc.httpserver import HTTPConnection, HTTPRequest
 from tornadoc.iostream import IOStream
 from tornadoc.tcpserver import TCPServer
 from tornadoc.web import Application, RequestHandler

@@ -371,7 +371,7 @@ def test_an_application_is_a_callback_too(loop, server):
         async with Port(server(Application([("/", Handler)]))) as port:
             client = await port.client()
             client.send(request("/") + request("/none") + request("/", method="POST", body=b"x"))
-            return [((await client.answer())).code for _ in range(3)], (await client.get("/")).body
+            return [(await client.answer()).code for _ in range(3)], (await client.get("/")).body
 
     with log_records():
         assert run_on(loop, main()) == ([200, 404, 200], b"127.0.0.1 True")
