@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -109,6 +110,11 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
             or stream._is_general()
         ):
             return None
+        address = self.address
+        if stream.socket.family in (socket.AF_INET, socket.AF_INET6) and not (
+            isinstance(address, tuple) and address and isinstance(address[0], str)
+        ):
+            return None
         callback = self.request_callback
         if isinstance(callback, tornado.web.Application):
             # Tornado 2 calls it, so a subclass may do what it likes there; a server of today does not.
@@ -137,11 +143,17 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         fd = os.dup(stream.socket.fileno())
         stream._leave_loop()
         stream.__class__ = iostream.ConnectionStream
-        # A cycle with the server would outlive the connection.
+        stream._connection = None
+        try:
+            self._native = server._serve(engine, fd, self.address, stream)
+        finally:
+            if self._native is None:
+                # The socket could not be watched.
+                del stream._connection
+                stream.__class__ = iostream.IOStream
+                stream._renew(b"")
+                stream.close()
         self._server = server
-        self._native = server._serve(engine, fd, self.address, stream)
-        if self._native is None:
-            iostream.IOStream.close(stream)
 
     # -- Tornado's own connection --
 

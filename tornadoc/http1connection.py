@@ -29,6 +29,11 @@ if not typing.TYPE_CHECKING:
 class NativeHTTP1Connection(_native.HTTP1Connection, _tornado.HTTP1Connection):  # type: ignore[misc, override]
     """One request and its answer, on a connection that is served natively. Made by the native code."""
 
+    @property
+    def address(self) -> Any:
+        """The client's, as ``socket.accept()`` gives it: an attribute of Tornado's connections up to version 3."""
+        return self.context.address
+
 
 class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
     _native.HTTP1ServerConnection, _tornado.HTTP1ServerConnection

@@ -1,6 +1,7 @@
 """`HTTPConnection(stream, address, request_callback)`: HTTP on a stream that a program has at hand."""
 
 import asyncio
+import os
 import socket
 import ssl
 
@@ -12,7 +13,7 @@ from tornado.iostream import StreamClosedError
 from tornado.routing import Router
 from tornado2_support import LOOPS, Port, run_on
 
-from tornadoc import iostream
+from tornadoc import _http_connection, iostream
 from tornadoc.http1connection import NativeHTTP1Connection
 from tornadoc.httpserver import HTTPConnection, HTTPRequest
 from tornadoc.iostream import IOStream
@@ -424,15 +425,66 @@ def test_a_stream_that_is_closed_or_read_from_is_refused(loop):
     run_on(loop, main())
 
 
-def test_an_address_that_is_none_is_refused_and_the_socket_closed(loop):
-    async def main():
-        async with Port(Server(lambda stream, address: HTTPConnection(stream, None, hello))) as port:
-            client = await port.client()
-            return await client.rest()
+@pytest.mark.parametrize("address, remote_ip", [(None, b"0.0.0.0"), (["9.9.9.9", 1], b"9.9.9.9"), (("8.8.8.8",), b"8.8.8.8")])
+def test_odd_addresses(loop, address, remote_ip):
+    def callback(request):
+        ip = request.remote_ip.encode()
+        request.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(ip), ip))
+        request.finish()
 
-    with logged() as records:
-        assert run_on(loop, main()) == b""
-    assert [message for _, _, message in records] == ["Error in connection callback"]
+    async def main():
+        async with Port(Server(lambda stream, _: HTTPConnection(stream, address, callback))) as port:
+            return (await port.fetch("/")).body
+
+    assert run_on(loop, main()) == remote_ip
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_socket_that_cannot_be_watched_is_closed(loop, monkeypatch, fails):
+    def refuse(self, engine, fd, address, stream):
+        os.close(fd)
+        if fails:
+            raise MemoryError("no memory")
+
+    async def main():
+        stream, client = await pair()
+        closed = []
+        stream.set_close_callback(lambda: closed.append(True))
+        monkeypatch.setattr(_http_connection._Server, "_serve", refuse)
+        if fails:
+            with pytest.raises(MemoryError):
+                HTTPConnection(stream, "", hello)
+        else:
+            assert HTTPConnection(stream, "", hello)._request is None
+        assert type(stream) is IOStream and stream.closed()
+        await until(lambda: closed)
+        rest = await client.rest()
+        client.close()
+        await settle()
+        return rest
+
+    assert run_on(loop, main()) == b""
+
+
+@pytest.mark.parametrize("cls", [HTTPConnection, Overriding])
+def test_connections_leave_no_descriptors(loop, cls):
+    async def main():
+        async with Port(classic(hello, cls)) as port:
+            counts = []
+            for _ in range(3):
+                for number in range(10):
+                    client = await port.client()
+                    if number % 3:
+                        client.send(request("/", headers=["Connection: close"]))
+                        await client.rest()
+                    client.abort() if number % 2 else client.close()
+                await until(lambda: all(made.stream.closed() for made in port.server.made) and len(port.server.made) % 10 == 0)
+                await settle(20)
+                counts.append(len(os.listdir("/proc/self/fd")))
+            return counts
+
+    counts = run_on(loop, main())
+    assert counts[1] == counts[2]
 
 
 @pytest.mark.parametrize("cls", [HTTPConnection, Overriding])
@@ -500,6 +552,6 @@ def test_the_type_of_the_connection_is_the_native_one(loop):
     async def main():
         async with Port(classic(lambda request: (seen.append(request.connection), hello(request)))) as port:
             await port.fetch("/")
-        return type(seen.pop())
+        return type(seen[0]), seen.pop().address[0]
 
-    assert run_on(loop, main()) is NativeHTTP1Connection
+    assert run_on(loop, main()) == (NativeHTTP1Connection, "127.0.0.1")
