@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
-import weakref
+import types
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -129,8 +129,9 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
     def _serve_native(self, engine: _native.Engine) -> None:
         stream = self.stream
         callback = self.request_callback
-        if not isinstance(callback, tornado.web.Application):
-            callback = _remembering(weakref.ref(self), callback)
+        if not isinstance(callback, (tornado.web.Application, types.FunctionType, types.MethodType)):
+            # What the native connection knows to be no delegate.
+            callback = _function(callback)
         server: Any = _Server(
             callback,
             no_keep_alive=self._no_keep_alive,
@@ -237,16 +238,7 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
     @property
     def _request(self) -> Any:
         """The request that is being answered, or None."""
-        if self._native is None:
-            return self._current
-        if self._native._closed():
-            return None
-        request = self._native._request
-        if request is None and self._current is not None:
-            request = self._current()
-            if request is not None and request.connection._write_finished:
-                request = None
-        return request
+        return self._current if self._native is None else self._native._request
 
     @property
     def no_keep_alive(self) -> bool:
@@ -346,24 +338,15 @@ class HTTPConnection(httputil.HTTPConnection, httputil.HTTPServerConnectionDeleg
         return getattr(connection, name)
 
 
+def _function(callback: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda request: callback(request)
+
+
 def _closed() -> Future[None]:
     future: Future[None] = Future()
     future.set_exception(StreamClosedError())
     future.exception()
     return future
-
-
-def _remembering(reference: weakref.ref[HTTPConnection], callback: Callable[[Any], object]) -> Callable[[Any], object]:
-    """The callback, which notes the request for `HTTPConnection._request` first."""
-
-    def serve(request: Any) -> None:
-        connection = reference()
-        if connection is not None:
-            connection._current = weakref.ref(request)
-            del connection
-        callback(request)
-
-    return serve
 
 
 class _Message(httputil.HTTPMessageDelegate):

@@ -90,7 +90,7 @@ typedef struct server_connection {
     struct td_head *head;                   /* owned */
     struct request_object *request;         /* owned, fast path */
     struct handler_object *handler;         /* owned: whom to tell about a closed connection */
-    struct application_object *application; /* owned: who routed it */
+    struct application_object *application; /* owned: who routed it; NULL: nobody, handler_class is a function that answers it */
     PyObject *handler_class;                /* owned: the route, between the head and the end of the body */
     PyObject *handler_kwargs;               /* owned or NULL */
     PyObject *path_args;                    /* owned tuple or NULL */

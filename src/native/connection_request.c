@@ -163,6 +163,22 @@ int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
     return 0;
 }
 
+/* The request has its place to go to: on to its body. */
+static int begin_native_body(ServerConnectionObject *self, RequestObject *request)
+{
+    if (conn_send_continue(self) < 0) {
+        return -1;
+    }
+    if (self->phase == CONN_CLOSED) {
+        return 0;
+    }
+    PyObject *headers = NULL;
+    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
+        return -1;
+    }
+    return conn_begin_body(self, headers);
+}
+
 /* A routed request goes to its handler class, or to a delegate. Takes from the route what it keeps. */
 static int take_route(ServerConnectionObject *self, ApplicationObject *application, RequestObject *request, struct route *route)
 {
@@ -178,21 +194,12 @@ static int take_route(ServerConnectionObject *self, ApplicationObject *applicati
     self->handler_kwargs = Py_XNewRef(route->handler_kwargs);
     self->path_args = Py_XNewRef(route->path_args);
     self->path_kwargs = Py_XNewRef(route->path_kwargs);
-    if (conn_send_continue(self) < 0) {
-        return -1;
-    }
-    if (self->phase == CONN_CLOSED) {
-        return 0;
-    }
-    PyObject *headers = NULL;
-    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
-        return -1;
-    }
-    return conn_begin_body(self, headers);
+    return begin_native_body(self, request);
 }
 
-/* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
-static int begin_native(ServerConnectionObject *self, ApplicationObject *application)
+/* The fast path's headers_received: request object and route, or the function. An exception is Tornado's: HTTPInputError refuses
+ * the message. */
+static int begin_native(ServerConnectionObject *self, ApplicationObject *application, PyObject *function)
 {
     struct route route = {0};
     RequestObject *request = request_new(self);
@@ -205,11 +212,19 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
         status = apply_xheaders(self, request);
     }
-    if (status == 0 && self->phase != CONN_CLOSED) {
-        status = application_find(application, request, &route);
+    if (application == NULL) {
+        if (status == 0 && self->phase != CONN_CLOSED) {
+            self->handler_class = Py_NewRef(function);
+            status = begin_native_body(self, request);
+        }
     }
-    if (status == 0 && self->phase != CONN_CLOSED) {
-        status = take_route(self, application, request, &route);
+    else {
+        if (status == 0 && self->phase != CONN_CLOSED) {
+            status = application_find(application, request, &route);
+        }
+        if (status == 0 && self->phase != CONN_CLOSED) {
+            status = take_route(self, application, request, &route);
+        }
     }
     route_clear(&route);
     Py_DECREF(request);
@@ -229,7 +244,8 @@ int conn_begin_request(ServerConnectionObject *self)
         self->keep_alive = false;
     }
     ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
-    if (application == NULL) {
+    PyObject *function = self->delegate == NULL && application == NULL ? server_function(self->server) : NULL;
+    if (application == NULL && function == NULL) {
         if (self->delegate == NULL && conn_start_delegate(self) < 0) {
             return -1;
         }
@@ -240,8 +256,41 @@ int conn_begin_request(ServerConnectionObject *self)
         conn_refuse(self, &why);
         return 0;
     }
-    Py_INCREF(application);
-    int status = begin_native(self, application);
-    Py_DECREF(application);
+    Py_XINCREF(application);
+    Py_XINCREF(function);
+    int status = begin_native(self, application, function);
+    Py_XDECREF(application);
+    Py_XDECREF(function);
     return status;
+}
+
+/* request._parse_body() and function(request), in the request's context. 0 or -1. */
+static int call_function(RequestObject *request, PyObject *function, PyObject *context)
+{
+    int status = PyContext_Enter(context);
+    if (status == 0) {
+        status = request_parse_body(request);
+        PyObject *result = status == 0 ? PyObject_CallOneArg(function, (PyObject *)request) : NULL;
+        status = result == NULL ? -1 : 0;
+        Py_XDECREF(result);
+        PyObject *exception = errors_take();
+        if (PyContext_Exit(context) < 0) {
+            errors_unraisable(request->state, context);
+        }
+        errors_give(exception);
+    }
+    return status;
+}
+
+int conn_call_function(ServerConnectionObject *self)
+{
+    /* Held here: the function may close the connection. */
+    RequestObject *request = (RequestObject *)Py_NewRef((PyObject *)self->request);
+    PyObject *function = Py_NewRef(self->handler_class);
+    PyObject *context = PyContext_Copy(self->server->context);
+    int status = context ? call_function(request, function, context) : -1;
+    Py_XDECREF(context);
+    Py_DECREF(function);
+    Py_DECREF(request);
+    return status < 0 ? conn_request_failed(self) : 0;
 }

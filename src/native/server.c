@@ -101,6 +101,19 @@ struct application_object *server_application(ServerObject *self)
     return application_mask((ApplicationObject *)callback) & needed ? NULL : (ApplicationObject *)callback;
 }
 
+PyObject *server_function(ServerObject *self)
+{
+    /* Of these types alone it is known that they are no delegates, whatever they say of themselves. */
+    PyObject *callback = self->request_callback;
+    bool plain = PyFunction_Check(callback) || PyMethod_Check(callback) || PyCFunction_CheckExact(callback);
+    return plain && self->native_start && !self->decompress ? callback : NULL;
+}
+
+bool server_wants_delegate(ServerObject *self)
+{
+    return server_application(self) == NULL && server_function(self) == NULL;
+}
+
 void server_forget(ServerObject *self, PyObject *connection)
 {
     struct native_state *state = self->state;
