@@ -12,8 +12,8 @@ import platform
 import re
 import resource
 import sys
-import types
 import traceback
+import types
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from inspect import isclass

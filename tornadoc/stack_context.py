@@ -18,7 +18,6 @@ While tornadoc is installed this is ``tornado.stack_context``, too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import functools
 from collections.abc import Callable
@@ -190,14 +189,46 @@ def _call(frames: tuple[_Frame, ...], fn: Callable[..., Any], args: tuple[Any, .
     active = tuple(frame for frame in frames if frame.active)
     if len(active) < len(frames):
         _frames.set(active)
-    result = None
-    with contextlib.ExitStack() as stack:
-        stack.callback(_frames.set, frames)
+    entered: list[_Frame] = []
+    # Not an ExitStack, which leaves cycles behind on Python 3.10, and no recursion: there may be many.
+    try:
         for frame in active:
             frame.enter()
-            stack.push(frame.exit)
+            entered.append(frame)
         result = fn(*args, **kwargs)
-    return result
+        while entered:
+            entered.pop().exit(None, None, None)
+        return result
+    except BaseException as e:
+        error: BaseException | None = e
+        try:
+            while entered:
+                error = _exit(entered.pop(), error)
+            if error is e:
+                raise
+            if error is not None:
+                raise error
+        finally:
+            # The traceback refers to this frame.
+            del error
+        return None
+    finally:
+        if len(active) < len(frames):
+            _frames.set(frames)
+
+
+def _exit(frame: _Frame, error: BaseException | None) -> BaseException | None:
+    """The exception that is left for the next context."""
+    try:
+        if error is None:
+            frame.exit(None, None, None)
+        elif frame.exit(type(error), error, error.__traceback__):
+            return None
+        return error
+    except BaseException as another:
+        return another
+    finally:
+        del error
 
 
 # -- what the loop and the streams call, once a program has entered a context --

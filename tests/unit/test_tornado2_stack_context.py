@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import socket
+import sys
 import threading
 
 import pytest
@@ -57,7 +58,7 @@ class Recorder:
 
     def handler(self, name="h", handles=True):
         def handle(type, value, traceback):
-            assert type is value.__class__ and traceback is value.__traceback__
+            assert type is value.__class__ and traceback is not None
             self.seen.append(f"{name}: {value}")
             return handles
 
@@ -214,6 +215,61 @@ def test_a_context_that_cannot_be_entered_again_is_an_exception_of_the_callback(
     r.seen.clear()
     wrapped()
     assert r.seen == ["outer: not entered"] and not called
+
+
+def test_a_handler_that_fails_replaces_the_exception_of_a_callback():
+    told = []
+
+    def replace(type, value, traceback):
+        told.append((sys.exc_info()[1] is value, str(value)))
+        raise KeyError("another")
+
+    with ExceptionStackContext(lambda type, value, traceback: told.append(value) or True), ExceptionStackContext(replace):
+        wrapped = wrap(fail)
+    assert wrapped() is None
+    assert told[0] == (True, "failed") and isinstance(told[1], KeyError)
+    assert isinstance(told[1].__context__, ValueError)
+
+
+def test_a_context_that_fails_when_it_is_left():
+    r = Recorder()
+
+    @contextlib.contextmanager
+    def failing():
+        yield
+        fail("on leaving")
+
+    with pytest.raises(ValueError), r.handler("outer", handles=False), StackContext(failing):
+        wrapped = wrap(lambda: r.seen.append("called"))
+    r.seen.clear()
+    with pytest.raises(ValueError, match="on leaving"):
+        wrapped()
+    assert r.seen == ["called", "outer: on leaving"]
+
+
+def test_there_may_be_very_many_contexts():
+    entered = []
+
+    @contextlib.contextmanager
+    def factory():
+        entered.append(1)
+        yield
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(3000):
+            stack.enter_context(StackContext(factory))
+        wrapped = wrap(lambda: "called")
+    entered.clear()
+    assert wrapped() == "called" and len(entered) == 3000
+
+
+def test_exceptions_that_are_no_errors_pass_through_the_contexts():
+    r = Recorder()
+    with r.handler("h", handles=False):
+        wrapped = wrap(lambda: sys.exit(3))
+    with pytest.raises(SystemExit):
+        wrapped()
+    assert r.seen == ["h: 3"]
 
 
 def test_a_deactivated_context_is_left_out():
