@@ -1,7 +1,11 @@
 """`HTTPServer(callback)` with requests that are answered in raw bytes, and what requests could do before Tornado 6."""
 
 import asyncio
+import contextvars
+import functools
 import gc
+import gzip
+import sys
 import weakref
 
 import pytest
@@ -340,6 +344,148 @@ def test_xheaders(loop, server, xheaders):
 
     ours, theirs = b"127.0.0.1 http", b"4.4.4.4 https"
     assert run_on(loop, main()) == ([theirs, ours, theirs] if xheaders else [ours] * 3)
+
+
+class Callable:
+    def __call__(self, request):
+        hello(request)
+
+    method = __call__
+
+
+class Watching(HTTPServer):
+    def start_request(self, server_conn, request_conn):
+        self.asked = True
+        return super().start_request(server_conn, request_conn)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [hello, lambda request: hello(request), Callable(), Callable().method, functools.partial(hello)],
+    ids=["function", "lambda", "object", "method", "partial"],
+)
+@pytest.mark.parametrize("decompress", [False, True])
+def test_every_kind_of_callback(loop, callback, decompress):
+    async def main():
+        async with Port(HTTPServer(callback, decompress_request=decompress)) as port:
+            client = await port.client()
+            return [(await client.get("/", method="POST", body=b"x" * size)).body for size in (0, 10, 200_000)]
+
+    assert run_on(loop, main()) == [b"hello /"] * 3
+
+
+def test_which_callbacks_are_called_natively(loop):
+    """Those need none of Tornado's delegates; the rest is told apart by nothing else."""
+
+    def names(callback, cls=HTTPServer, **options):
+        async def main():
+            called = set()
+
+            def profile(frame, event, argument):
+                if event == "call" and frame.f_code.co_filename.endswith("tornado/httpserver.py"):
+                    called.add(frame.f_code.co_name)
+
+            async with Port(cls(callback, **options)) as port:
+                sys.setprofile(profile)
+                try:
+                    await port.fetch("/")
+                finally:
+                    sys.setprofile(None)
+            return called & {"start_request", "headers_received", "finish"}
+
+        return run_on(loop, main())
+
+    assert names(hello) == names(Callable().method) == set()
+    assert "finish" in names(Callable()) and "finish" in names(hello, decompress_request=True)
+    assert "start_request" in names(hello, cls=Watching)
+
+
+def test_compressed_bodies(loop):
+    bodies = []
+
+    def callback(request):
+        bodies.append(request.body)
+        hello(request)
+
+    async def main():
+        for decompress in (False, True):
+            async with Port(HTTPServer(callback, decompress_request=decompress)) as port:
+                client = await port.client()
+                await client.get("/", method="POST", headers=["Content-Encoding: gzip"], body=gzip.compress(b"text"))
+
+    run_on(loop, main())
+    assert gzip.decompress(bodies[0]) == b"text" and bodies[1] == b"text"
+
+
+def test_the_callback_may_be_another_from_one_connection_to_the_next(loop):
+    async def main():
+        async with Port(HTTPServer(hello)) as port:
+            first = (await port.fetch("/")).body
+            port.server.request_callback = Application([])
+            second = (await port.fetch("/")).code
+            port.server.request_callback = Callable()
+            third = (await port.fetch("/")).body
+            port.server.request_callback = hello
+            return first, second, third, (await port.fetch("/")).body
+
+    with log_records():
+        assert run_on(loop, main()) == (b"hello /", 404, b"hello /", b"hello /")
+
+
+def test_bodies_that_are_announced_and_too_large_ones(loop, server):
+    async def main():
+        async with Port(server(hello)) as port:
+            client = await port.client()
+            client.send(request("/", method="POST", headers=["Expect: 100-continue", "Content-Length: 4"]))
+            assert (await client.answer()).code == 100
+            client.send(b"body")
+            first = (await client.answer()).body
+            client.send(request("/", method="POST", headers=["Content-Length: 10"]) + b"part")
+            await settle()
+            client.abort()
+            other = await port.client()
+            other.send(request("/", method="POST", headers=["Content-Type: multipart/form-data"], body=b"no boundary"))
+            return first, await other.rest()
+
+    with log_records():
+        assert run_on(loop, main()) == (b"hello /", b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def test_a_callback_that_closes_the_connection(loop, server):
+    def callback(request):
+        request.connection.stream.close()
+        request.write(b"to nobody")
+        request.finish()
+
+    async def main():
+        async with Port(server(callback)) as port:
+            client = await port.client()
+            client.send(request("/") * 2)
+            return await client.rest()
+
+    assert run_on(loop, main()) == b""
+
+
+@pytest.mark.parametrize("native", [HTTPServer, Classic])
+def test_each_request_has_a_context_of_its_own(loop, native):
+    variable = contextvars.ContextVar("variable", default=0)
+    seen = []
+
+    def callback(request):
+        seen.append(variable.get())
+        variable.set(variable.get() + 1)
+        hello(request)
+
+    async def main():
+        variable.set(7)
+        async with Port(native(callback)) as port:
+            client = await port.client()
+            client.send(request("/") * 2)
+            await client.answer()
+            await client.answer()
+
+    run_on(loop, main())
+    assert seen == [7, 7]
 
 
 def test_what_a_request_says_of_itself(loop, server):
