@@ -197,9 +197,18 @@ static int take_route(ServerConnectionObject *self, ApplicationObject *applicati
     return begin_native_body(self, request);
 }
 
-/* The fast path's headers_received: request object and route, or the function. An exception is Tornado's: HTTPInputError refuses
- * the message. */
-static int begin_native(ServerConnectionObject *self, ApplicationObject *application, PyObject *function)
+/* What the request of the fast path is made of, and the proxy's fields. 0 or -1. */
+static int prepare_request(ServerConnectionObject *self, RequestObject *request)
+{
+    int status = check_query(request);
+    if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
+        status = apply_xheaders(self, request);
+    }
+    return status;
+}
+
+/* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
+static int begin_native(ServerConnectionObject *self, ApplicationObject *application)
 {
     struct route route = {0};
     RequestObject *request = request_new(self);
@@ -208,25 +217,31 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     }
     /* Held here as well: matchers and routers of the application's own may close the connection. */
     self->request = (RequestObject *)Py_NewRef((PyObject *)request);
-    int status = check_query(request);
-    if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
-        status = apply_xheaders(self, request);
+    int status = prepare_request(self, request);
+    if (status == 0 && self->phase != CONN_CLOSED) {
+        status = application_find(application, request, &route);
     }
-    if (application == NULL) {
-        if (status == 0 && self->phase != CONN_CLOSED) {
-            self->handler_class = Py_NewRef(function);
-            status = begin_native_body(self, request);
-        }
-    }
-    else {
-        if (status == 0 && self->phase != CONN_CLOSED) {
-            status = application_find(application, request, &route);
-        }
-        if (status == 0 && self->phase != CONN_CLOSED) {
-            status = take_route(self, application, request, &route);
-        }
+    if (status == 0 && self->phase != CONN_CLOSED) {
+        status = take_route(self, application, request, &route);
     }
     route_clear(&route);
+    Py_DECREF(request);
+    return status;
+}
+
+/* The same for the server's function. */
+static int begin_function(ServerConnectionObject *self, PyObject *function)
+{
+    RequestObject *request = request_new(self);
+    if (request == NULL) {
+        return -1;
+    }
+    self->request = (RequestObject *)Py_NewRef((PyObject *)request);
+    self->handler_class = Py_NewRef(function);
+    int status = prepare_request(self, request);
+    if (status == 0 && self->phase != CONN_CLOSED) {
+        status = begin_native_body(self, request);
+    }
     Py_DECREF(request);
     return status;
 }
@@ -244,8 +259,7 @@ int conn_begin_request(ServerConnectionObject *self)
         self->keep_alive = false;
     }
     ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
-    PyObject *function = self->delegate == NULL && application == NULL ? server_function(self->server) : NULL;
-    if (application == NULL && function == NULL) {
+    if (application == NULL && (self->delegate != NULL || server_function(self->server) == NULL)) {
         if (self->delegate == NULL && conn_start_delegate(self) < 0) {
             return -1;
         }
@@ -256,11 +270,12 @@ int conn_begin_request(ServerConnectionObject *self)
         conn_refuse(self, &why);
         return 0;
     }
-    Py_XINCREF(application);
-    Py_XINCREF(function);
-    int status = begin_native(self, application, function);
-    Py_XDECREF(application);
-    Py_XDECREF(function);
+    if (application == NULL) {
+        return begin_function(self, server_function(self->server));
+    }
+    Py_INCREF(application);
+    int status = begin_native(self, application);
+    Py_DECREF(application);
     return status;
 }
 
