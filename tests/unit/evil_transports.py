@@ -1,119 +1,114 @@
-"""HOOKS of stream transports and of the loop's sock_* methods; see evil_stage_loop.py."""
+"""HOOKS of stream transports and of the loop's sock_* methods; see evil_stage.py."""
 
 import asyncio
 import os
 import socket
 import sys
 
-HOOKS = {}
-MORE_ACTIONS = {}
+from evil_stage import Registry, Skipped
+
+HOOKS = Registry()
+MORE_DEEDS = Registry()
 MUCH = 600_000  # bytes, more than the kernel takes
 
-
-def hook(function):
-    HOOKS[function.__name__] = function
-    return function
-
-
-def action(function):
-    MORE_ACTIONS[function.__name__] = function
-    return function
+hook = HOOKS.add
+deed = MORE_DEEDS.add
 
 
 def subject(world):
     """The transport, unless the hook has none at that point."""
     if world.subject is None:
-        raise sys.modules["evil_stage"].Skipped
+        raise Skipped
     return world.subject
 
 
-# -- actions on a transport --
+# -- deeds --
 
 
-@action
+@deed
 def abort(world):
     subject(world).abort()
 
 
-@action
+@deed
 def abort_and_raise(world):
     subject(world).abort()
     raise ValueError("aborted")
 
 
-@action
+@deed
 def write(world):
     subject(world).write(b"written")
 
 
-@action
+@deed
 def write_much(world):
     subject(world).write(b"x" * MUCH)
 
 
-@action
+@deed
 def write_much_and_close(world):
     subject(world).write(b"x" * MUCH)
     subject(world).close()
 
 
-@action
+@deed
 def write_eof(world):
     subject(world).write_eof()
 
 
-@action
+@deed
 def pause_reading(world):
     subject(world).pause_reading()
     world.loop.call_soon(world.loop.call_soon, subject(world).resume_reading)
 
 
-@action
+@deed
 def pause_and_resume(world):
     subject(world).pause_reading()
     subject(world).resume_reading()
 
 
-@action
+@deed
 def set_protocol(world):
     subject(world).set_protocol(Protocol(world, "", "other: "))
 
 
-@action
+@deed
 def set_buffered_protocol(world):
     subject(world).set_protocol(Buffered(world, "", "other: "))
 
 
-@action
+@deed
 def set_protocol_and_raise(world):
     subject(world).set_protocol(Protocol(world, "", "other: "))
     raise ValueError("another protocol")
 
 
-@action
+@deed
 def peer_sends(world):
     world.peer.send(b"more")
 
 
-@action
+@deed
 def peer_closes(world):
     world.peer.close()
 
 
-@action
+@deed
 def peer_closes_and_write(world):
     world.peer.close()
     for _ in range(3):
         subject(world).write(b"into the void")
 
 
-@action
+@deed
 def close_the_socket_itself(world):
     subject(world)._sock.close()
     subject(world).abort()
 
 
-@action
+@deed
 def replace_descriptor(world):
     """Another socket gets the number, and a transport of its own."""
     transport = subject(world)
@@ -133,7 +128,7 @@ def replace_descriptor(world):
     world.loop.call_soon(world.loop.call_soon, replace)
 
 
-@action
+@deed
 def new_connection(world):
     one, other = world.pair()
     world.spawn(world.loop.create_connection(lambda: Protocol(world, "", "new: "), sock=one))
