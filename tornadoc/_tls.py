@@ -260,7 +260,7 @@ def adopt(
     # Without ssl_options, the constructor would load the certificates that clients trust.
     options = {"ssl_options": parts[0].context, "max_buffer_size": max_buffer_size, "read_chunk_size": chunk_size}
     stream = take_over(SSLIOStream, stand_in, lambda: make_socket(fd, parts[0]), **options)
-    stream.socket._sslobj = Adopted(stream.socket, parts)  # type: ignore[attr-defined]
+    stream.socket._sslobj = Adopted(stream.socket, parts)
     stream._ssl_accepting = not parts[6]
     go_on(stream, unread, unsent)
     return stream

@@ -442,7 +442,7 @@ def prepare():
 
 
 def perform(hook, deed, implementation, log):
-    """One scenario in a loop of its own: `notes` are what Python could raise nowhere, `left` tells how often something left the loop."""
+    """One scenario in a loop of its own. `notes` are what Python could raise nowhere; `left` counts exits that left the loop."""
     loop = tornadoc.EventLoop() if implementation == "tornadoc" else asyncio.SelectorEventLoop()
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(lambda loop, context: None)

@@ -1,4 +1,4 @@
-"""HOOKS of handlers, routing and the application: where C calls Python between the head of a request and its answer; see evil_http.py."""
+"""HOOKS of handlers, routing and the application, between the head of a request and its answer; see evil_http.py."""
 
 import asyncio
 

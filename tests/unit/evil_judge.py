@@ -135,7 +135,7 @@ class Player:
     def __init__(self, module, implementation, hooks, after=""):
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, str(HERE / "evil_stage.py"), module, implementation, ",".join(hooks), after]
-        self.output, self.errors = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
+        self.output, self.errors = (tempfile.TemporaryFile("w+") for _ in range(2))
         self.process = subprocess.Popen(
             command, stdout=self.output, stderr=self.errors, env={**os.environ, "PYTHONPATH": path}
         )

@@ -9,7 +9,7 @@ import ssl
 import stat
 
 import evil_stream_deeds
-from evil_stream_deeds import Hooks, adopt, drain, fires_after, heir, soon, watch
+from evil_stream_deeds import Hooks, adopt, fires_after, heir, soon, watch
 
 CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "certs"
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from transport_support import BIG, LOOPS, NativeLoop, run
 
-from tornadoc._transports import SocketTransport
+from tornadoc._transports import NativeTransports, SocketTransport
 
 
 @pytest.fixture(params=LOOPS)
