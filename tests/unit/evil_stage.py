@@ -418,7 +418,7 @@ def normal(text):
     text = re.sub(r"_handle_events\(\d+, ", "_handle_events(N, ", text)
     text = re.sub(r"\('127\.0\.0\.1', \d+\)", "ADDRESS", text)
     text = re.sub(r"callback (BaseAsyncIOLoop\._handle_events\((N, 1)?\)|None\(\))", "accept handler", text)
-    text = re.sub(r"callback \w*IOLoop\._(run_callback|run_call|handle_events)\(.*\) \(", "callback of IOLoop (", text)
+    text = re.sub(r"callback \w*IOLoop\._(run_callback|run_call|handle_events)\(.*\) \(", "accept handler (", text)
     text = re.sub(r"\(KeyError: \d+\)", "(KeyError: N)", text)
     text = re.sub(r"\.\.\.[x0-9a-f]+>", "...>", text)
     text = re.sub(r"\b\w+\.close\(\)", "close()", text)
