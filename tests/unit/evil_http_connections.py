@@ -16,10 +16,7 @@ import tornadoc.httpserver
 from tornadoc import http1connection
 from tornadoc.web import RequestHandler
 
-IMPLEMENTATIONS = evil_http.IMPLEMENTATIONS
-DEEDS = evil_http.DEEDS
-prepare = evil_http.prepare
-perform = evil_http.perform
+STAGE = evil_http
 HOOKS = Registry()
 hook = HOOKS.add
 

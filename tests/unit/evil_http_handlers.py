@@ -13,10 +13,7 @@ from tornado.httputil import HTTPHeaders
 
 from tornadoc.web import Application, RequestHandler
 
-IMPLEMENTATIONS = evil_http.IMPLEMENTATIONS
-DEEDS = evil_http.DEEDS
-prepare = evil_http.prepare
-perform = evil_http.perform
+STAGE = evil_http
 HOOKS = Registry()
 hook = HOOKS.add
 

@@ -10,10 +10,7 @@ from inprocess import request
 from tlsclient import TLSClient, client_context, server_context
 from tornado.log import gen_log
 
-IMPLEMENTATIONS = evil_http.IMPLEMENTATIONS
-DEEDS = evil_http.DEEDS
-prepare = evil_http.prepare
-perform = evil_http.perform
+STAGE = evil_http
 HOOKS = Registry()
 hook = HOOKS.add
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 
-from evil_stage import Registry, need
+from evil_stage import Finalized, Registry, need
 
 HOOKS = Registry()
 MORE_DEEDS = Registry()
@@ -432,14 +432,7 @@ def fileno_method(world):
 def finalizer_of_replaced_reader(world):
     one, _ = world.pair()
 
-    class Callback:
-        def __call__(self):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
-    world.loop.add_reader(one, Callback())
+    world.loop.add_reader(one, Finalized(world))
 
     def replace():
         world.loop.add_reader(one, world.note, "replaced")
@@ -455,28 +448,10 @@ def finalizer_of_replaced_reader(world):
 def finalizer_of_removed_reader(world):
     one, _ = world.pair()
 
-    class Callback:
-        def __call__(self):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
-    world.loop.add_reader(one, Callback())
+    world.loop.add_reader(one, Finalized(world))
     world.again = lambda: world.loop.add_reader(one, world.note, "again")
     world.closers.append(lambda: world.loop.remove_reader(one))
     world.loop.call_soon(lambda: world.note(str(world.loop.remove_reader(one))))
-
-
-class Finalized:
-    def __init__(self, world):
-        self.world = world
-
-    def __call__(self):
-        self.world.note("called")
-
-    def __del__(self):
-        self.world.fire("finalizer")
 
 
 @hook

@@ -4,8 +4,9 @@ A hook is a place where that code is called, a deed is what it does there. Run a
 and an implementation, every deed is done in every hook, on a fresh loop each; a line of JSON for each tells what was seen.
 evil_judge.py runs this program and judges what it tells.
 
-A module of hooks has HOOKS and MORE_DEEDS, beside the DEEDS of this module. Where its hooks need another stage than a World, it
-has DEEDS of its own, `perform` in place of the function of this module, and `prepare`, which is called first.
+A module of hooks has HOOKS, and a STAGE unless it is one itself: a module with MORE_DEEDS, beside the DEEDS of this module, and
+with IMPLEMENTATIONS. Where hooks need another stage than a World, that has DEEDS of its own, `perform` in place of the function
+of this module, and `prepare`, which is called first.
 
 Implementations: "reference" (the standard library's loop, Tornado's classes), "engine" (tornadoc's classes on the standard
 library's loop), "tornadoc" (both).
@@ -392,6 +393,36 @@ class World:
         asyncio.set_event_loop(None)
 
 
+class Finalized:
+    """A callback whose end is the hook."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __call__(self, *args):
+        self.world.note("called")
+
+    def __del__(self):
+        self.world.fire("finalizer")
+
+
+def soon(world, function, *args):
+    world.loop.call_soon(world.loop.call_soon, function, *args)
+
+
+def drain(world, turns=30):
+    """The peer takes whatever is there, for a while."""
+
+    def step(left):
+        with contextlib.suppress(OSError):
+            while world.peer.recv(1 << 20):
+                pass
+        if left:
+            world.loop.call_soon(step, left - 1)
+
+    world.loop.call_soon(step, turns)
+
+
 #: Records of what is there in one implementation only. Debug mode may find the machinery of this module slow, or asyncio's;
 #: asyncio's writer goes on without output, and closes twice, after a callback that has raised or closed.
 NOT_COMPARED = r"World\.|_read_from_self|Exception in callback \w+\._(write_(ready|sendmsg|send)|call_connection_lost)\("
@@ -468,8 +499,9 @@ def main(module, implementation, only="", after=""):
     if implementation == "engine":
         import tornadoc  # noqa: F401
     subject = importlib.import_module(module)
-    play = getattr(subject, "perform", perform)
-    getattr(subject, "prepare", int)()
+    stage = stage_of(subject)
+    play = getattr(stage, "perform", perform)
+    getattr(stage, "prepare", int)()
     gc.collect()
     gc.freeze()  # what is imported need not be looked at again
     lines = os.fdopen(os.dup(1), "w", buffering=1)
@@ -499,8 +531,13 @@ def main(module, implementation, only="", after=""):
                 break  # the hook itself is at fault: each deed would only wait in vain
 
 
+def stage_of(subject):
+    return getattr(subject, "STAGE", subject)
+
+
 def deeds_of(subject):
-    return getattr(subject, "DEEDS", None) or {**DEEDS, **getattr(subject, "MORE_DEEDS", {})}
+    stage = stage_of(subject)
+    return getattr(stage, "DEEDS", None) or {**DEEDS, **getattr(stage, "MORE_DEEDS", {})}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 
-from evil_stage import Registry, Skipped
+from evil_stage import Registry, Skipped, soon
 
 IMPLEMENTATIONS = ("reference", "engine", "tornadoc")
 MORE_DEEDS = Registry()
@@ -126,25 +126,6 @@ def heir(world, number):
     world.closers.append(stream.close)
     watch(world, "heir", stream.read_bytes(3))
     return other
-
-
-def soon(world, function, *args):
-    world.loop.call_soon(world.loop.call_soon, function, *args)
-
-
-def drain(world, turns=30):
-    """The peer takes whatever is there, for a while."""
-
-    def step(left):
-        try:
-            while world.peer.recv(1 << 20):
-                pass
-        except OSError:
-            pass
-        if left:
-            world.loop.call_soon(step, left - 1)
-
-    world.loop.call_soon(step, turns)
 
 
 # -- deeds --
@@ -270,7 +251,7 @@ def replace_descriptor(world):
         raise Skipped  # a pipe's
     number = stream.socket.fileno()
     stream.close()
-    world.loop.call_soon(world.loop.call_soon, heir(world, number).send, b"own")
+    soon(world, heir(world, number).send, b"own")
 
 
 @deed

@@ -3,12 +3,12 @@
 import errno
 
 import evil_stream_deeds
-from evil_stream_deeds import MUCH, Hooks, drain, open_stream, soon, watch
+from evil_stage import drain, soon
+from evil_stream_deeds import MUCH, Hooks, open_stream, watch
 
 HOOKS = Hooks()
 hook = HOOKS.add
-IMPLEMENTATIONS = evil_stream_deeds.IMPLEMENTATIONS
-MORE_DEEDS = evil_stream_deeds.MORE_DEEDS
+STAGE = evil_stream_deeds
 
 
 def make_overridden(name, start, after):

@@ -9,14 +9,14 @@ import ssl
 import stat
 
 import evil_stream_deeds
-from evil_stream_deeds import Hooks, adopt, fires_after, heir, soon, watch
+from evil_stage import soon
+from evil_stream_deeds import Hooks, adopt, fires_after, heir, watch
 
 CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "certs"
 
 HOOKS = Hooks()
 hook = HOOKS.add
-IMPLEMENTATIONS = evil_stream_deeds.IMPLEMENTATIONS
-MORE_DEEDS = evil_stream_deeds.MORE_DEEDS
+STAGE = evil_stream_deeds
 
 
 # -- connecting and TLS --

@@ -5,12 +5,12 @@ import socket
 import sys
 
 import evil_stream_deeds
-from evil_stream_deeds import MUCH, Hooks, drain, fires_after, open_stream, soon, watch
+from evil_stage import Finalized, drain, soon
+from evil_stream_deeds import MUCH, Hooks, fires_after, open_stream, watch
 
 HOOKS = Hooks()
 hook = HOOKS.add
-IMPLEMENTATIONS = evil_stream_deeds.IMPLEMENTATIONS
-MORE_DEEDS = evil_stream_deeds.MORE_DEEDS
+STAGE = evil_stream_deeds
 
 
 READS = {
@@ -155,15 +155,8 @@ def close_callback_of_an_error(world):
 
 @hook
 def finalizer_of_close_callback(world):
-    class Callback:
-        def __call__(self):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
     stream = open_stream(world)
-    stream.set_close_callback(Callback())
+    stream.set_close_callback(Finalized(world))
     soon(world, stream.close)
 
 
@@ -181,15 +174,8 @@ def finalizer_of_stream(world):
 
 @hook
 def finalizer_of_replaced_close_callback(world):
-    class Callback:
-        def __call__(self):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
     stream = open_stream(world)
-    stream.set_close_callback(Callback())
+    stream.set_close_callback(Finalized(world))
     soon(world, stream.set_close_callback, None)
 
 
@@ -197,15 +183,8 @@ def finalizer_of_replaced_close_callback(world):
 def finalizer_of_future_callback(world):
     """The future holds the last reference, and the stream the future's."""
 
-    class Callback:
-        def __call__(self, future):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
     stream = open_stream(world)
-    stream.read_bytes(4).add_done_callback(Callback())
+    stream.read_bytes(4).add_done_callback(Finalized(world))
     soon(world, world.peer.send, b"some")
 
 

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-from evil_stage import Registry, Skipped
+from evil_stage import Registry, Skipped, drain, soon
 
 HOOKS = Registry()
 MORE_DEEDS = Registry()
@@ -60,7 +60,7 @@ def write_eof(world):
 @deed
 def pause_reading(world):
     subject(world).pause_reading()
-    world.loop.call_soon(world.loop.call_soon, subject(world).resume_reading)
+    soon(world, subject(world).resume_reading)
 
 
 @deed
@@ -125,7 +125,7 @@ def replace_descriptor(world):
         other.send(b"for the heir")
 
     # Its connection_lost closes it first.
-    world.loop.call_soon(world.loop.call_soon, replace)
+    soon(world, replace)
 
 
 @deed
@@ -205,21 +205,6 @@ def connect(world, fires, protocol=Protocol, then=None):
     task.add_done_callback(lambda task: world.note(f"opened {task.cancelled() or task.exception()!r}"))
     world.cancel = task.cancel
     return world.peer
-
-
-def drain(world, turns=8):
-    """The peer takes whatever is there, for a while."""
-
-    def step(left):
-        try:
-            while world.peer.recv(1 << 20):
-                pass
-        except OSError:
-            pass
-        if left:
-            world.loop.call_soon(step, left - 1)
-
-    world.loop.call_soon(step, turns)
 
 
 @hook
@@ -594,7 +579,7 @@ def stale_event_of_a_transport(world):
                     one = socket.socket(fileno=number)
                     one.setblocking(False)
                     world.sockets.append(one)
-                world.loop.call_soon(world.loop.call_soon, start, one, other)
+                soon(world, start, one, other)
             super().data_received(data)
 
         def connection_made(self, transport):
@@ -638,7 +623,7 @@ def operation(world, name, start, sock, before=None):
     world.cancel = task.cancel
     world.close = sock.close
     world.again = lambda: world.spawn(start())
-    world.loop.call_soon(world.loop.call_soon, before)
+    soon(world, before)
 
 
 @hook
@@ -761,7 +746,7 @@ def two_operations(world):
 
     world.cancel = cancel
     world.close = one.close
-    world.loop.call_soon(world.loop.call_soon, start)
+    soon(world, start)
 
 
 @hook
