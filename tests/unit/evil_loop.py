@@ -231,6 +231,7 @@ def slow_callback(world):
             world.note("called")
 
         def __repr__(self):
+            world.loop.slow_callback_duration = 1000  # what is done next need not be told of
             world.fire("repr")
             return "<slow>"
 

@@ -7,7 +7,6 @@ DIFFERENT = {
     "*/release": "asyncio's loop has no such method",
     "*/run_once": "asyncio counts in advance what it will call",
     "*/drop_everything": "the same",
-    "slow_callback/replace_everything": "which of the many new ones are called, and reported, in one turn is no promise",
     "io_loop_handler/*_and_again": "how often an event is told that nobody takes any more is a matter of turns",
     "io_loop_handler/forget_io_loop": "the same",
     "*/close_and_reopen": "asyncio does not notice that descriptors were closed",
