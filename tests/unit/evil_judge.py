@@ -18,7 +18,6 @@ import pytest
 from inprocess import HERE, ROOT
 
 PATIENCE = 270  # seconds for a process
-CHUNK = 16  # hooks that a process plays: few enough for one test to wait for them, on a slow machine as well
 
 #: The order within each of these is the same; between them it is nobody's promise: different connections, or handles that
 #: became ready independently.
@@ -30,12 +29,14 @@ class Judge:
 
     different: {pattern of scenarios whose outcome need not be the reference's: why}; in these, only nothing may break
     in_order: whether the order in which unrelated things happen has to be the same as well
+    chunk: hooks that a process plays: few enough for one test to wait for them, on a busy machine as well
     """
 
-    def __init__(self, module, different=None, in_order=False):
+    def __init__(self, module, different=None, in_order=False, chunk=12):
         self.module = module
         self.different = different or {}
         self.in_order = in_order
+        self.chunk = chunk
         self.hooks = list(importlib.import_module(module).HOOKS)
 
     @functools.lru_cache(None)  # noqa: B019
@@ -43,7 +44,7 @@ class Judge:
         """{implementation: {scenario: outcome}} for some of the hooks."""
         stage = evil_stage.stage_of(importlib.import_module(self.module))
         implementations = getattr(stage, "IMPLEMENTATIONS", ("reference", "tornadoc"))
-        return play(self.module, implementations, self.hooks[chunk * CHUNK : (chunk + 1) * CHUNK])
+        return play(self.module, implementations, self.hooks[chunk * self.chunk : (chunk + 1) * self.chunk])
 
     def is_different(self, name):
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.different)
@@ -62,7 +63,7 @@ class Judge:
         """{implementation: {scenario: outcome}} of one hook."""
         return {
             implementation: {name: outcome for name, outcome in scenarios.items() if name.partition("/")[0] == hook}
-            for implementation, scenarios in self.outcomes(self.hooks.index(hook) // CHUNK).items()
+            for implementation, scenarios in self.outcomes(self.hooks.index(hook) // self.chunk).items()
         }
 
     def check(self, hook):

@@ -6,8 +6,8 @@ import pytest
 
 #: Python reports what a finalizer or a callback of the ssl module raises, whatever it is, and nobody can catch it.
 REPORTED = {"finalizer_of_handler", "finalizer_of_header", "tls_server_name", "tls_server_name_late"}
-MODULES = ("evil_http_handlers", "evil_http_connections", "evil_http_tls")
-JUDGES = {module: evil_judge.Judge(module) for module in MODULES}
+CHUNKS = {"evil_http_handlers": 12, "evil_http_connections": 6, "evil_http_tls": 4}
+JUDGES = {module: evil_judge.Judge(module, chunk=chunk) for module, chunk in CHUNKS.items()}
 
 
 @pytest.mark.parametrize("implementation", evil_http.IMPLEMENTATIONS)
