@@ -18,7 +18,7 @@ from typing import Any
 
 from tornado.netutil import ssl_options_to_context
 
-from tornadoc.iostream import ConnectionStream, SSLIOStream
+from tornadoc.iostream import ConnectionStream, SSLIOStream, go_on, take_over
 
 if typing.TYPE_CHECKING:
     from tornadoc import _native
@@ -257,27 +257,10 @@ def adopt(
     parts: _Parts,
 ) -> SSLIOStream:
     """An SSLIOStream for a connection that leaves HTTP, as `tornadoc.iostream.adopt`: the TLS goes on where it is."""
-    stream: SSLIOStream
-    if stand_in is None:
-        sock = make_socket(fd, parts[0])
-        try:
-            # Without ssl_options, the constructor would load the certificates that clients trust.
-            stream = SSLIOStream(
-                sock, ssl_options=parts[0].context, max_buffer_size=max_buffer_size, read_chunk_size=chunk_size
-            )
-        except BaseException:
-            sock.detach()  # the connection goes on with it
-            raise
-    else:
-        del stand_in._connection
-        stand_in.__class__ = SSLIOStream  # type: ignore[assignment]
-        stream = stand_in
-        stream._close_callback = None
-        sock = stream.socket
-    sock._sslobj = Adopted(sock, parts)  # type: ignore[attr-defined]
+    # Without ssl_options, the constructor would load the certificates that clients trust.
+    options = {"ssl_options": parts[0].context, "max_buffer_size": max_buffer_size, "read_chunk_size": chunk_size}
+    stream = take_over(SSLIOStream, stand_in, lambda: make_socket(fd, parts[0]), **options)
+    stream.socket._sslobj = Adopted(stream.socket, parts)
     stream._ssl_accepting = not parts[6]
-    stream._renew(unread)
-    if unsent:
-        stream.write(unsent)
-    stream._add_io_state(stream.io_loop.READ)
+    go_on(stream, unread, unsent)
     return stream

@@ -259,22 +259,37 @@ def adopt(
 
     It holds the input that was not consumed and the output that was not sent.
     """
-    stream: IOStream
+    options = {"max_buffer_size": max_buffer_size, "read_chunk_size": chunk_size}
+    stream = take_over(IOStream, stand_in, lambda: socket.socket(fileno=fd), **options)
+    go_on(stream, unread, unsent)
+    return stream
+
+
+_Stream = typing.TypeVar("_Stream", bound=IOStream)
+
+
+def take_over(
+    cls: type[_Stream], stand_in: ConnectionStream | None, make_socket: Callable[[], socket.socket], **options: Any
+) -> _Stream:
+    """The stand-in as a stream of that class; without one, a new stream with the options, over the socket that is made for it."""
     if stand_in is None:
-        owner = socket.socket(fileno=fd)
+        sock = make_socket()
         try:
-            stream = IOStream(owner, max_buffer_size=max_buffer_size, read_chunk_size=chunk_size)
+            return cls(sock, **options)
         except BaseException:
-            owner.detach()  # the connection goes on with it
+            sock.detach()  # the connection goes on with it
             raise
-    else:
-        del stand_in._connection
-        stand_in.__class__ = IOStream  # type: ignore[assignment]
-        stream = stand_in
-        stream._close_callback = None
+    del stand_in._connection
+    stand_in.__class__ = cls  # type: ignore[assignment]
+    stream = typing.cast(_Stream, stand_in)
+    stream._close_callback = None
+    return stream
+
+
+def go_on(stream: IOStream, unread: bytes, unsent: bytes) -> None:
+    """Gives a stream the input that a connection has not consumed, and the output that it has not sent."""
     stream._renew(unread)
     if unsent:
         stream.write(unsent)
     # Tornado's stream is known to its loop at this point, which keeps it alive for as long as it is open.
     stream._add_io_state(stream.io_loop.READ)
-    return stream

@@ -211,6 +211,8 @@ int conn_put_chunk(ServerConnectionObject *self, PyObject *bytes);
 int conn_finish_answer(ServerConnectionObject *self);
 /* A future for what was appended so far: done if it is sent, failed if the connection is closed. New reference. */
 PyObject *conn_write_future(ServerConnectionObject *self);
+/* Fails a future with a StreamClosedError that counts as retrieved. 0, or -1 with an exception. */
+int conn_fail_future(struct native_state *state, PyObject *future);
 /* Resolves the futures whose bytes are sent; all of them, with StreamClosedError, when the connection is closed. */
 void conn_wake_waiters(ServerConnectionObject *self);
 

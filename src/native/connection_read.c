@@ -104,6 +104,9 @@ bool conn_settle_input(ServerConnectionObject *self, struct td_span input, bool 
 
 /* -- refusing -- */
 
+static const char BAD_REQUEST[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+static const char HEAD_TOO_LARGE[] = "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n";
+
 static void refuse(ServerConnectionObject *self, const char *answer)
 {
     if (self->phase == CONN_CLOSED) {
@@ -119,14 +122,20 @@ static void refuse(ServerConnectionObject *self, const char *answer)
     conn_close_gracefully(self);
 }
 
-void conn_refuse_pending(ServerConnectionObject *self)
+/* For the exception that is set. */
+static void refuse_malformed(ServerConnectionObject *self, const char *answer)
 {
     PyObject *exception = errors_take();
     PyObject *context = conn_context(self);
     errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info), "Malformed HTTP message from %s: %s",
                context ? PyTuple_Pack(2, context, exception) : NULL);
     Py_XDECREF(exception);
-    refuse(self, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    refuse(self, answer);
+}
+
+void conn_refuse_pending(ServerConnectionObject *self)
+{
+    refuse_malformed(self, BAD_REQUEST);
 }
 
 void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
@@ -136,21 +145,11 @@ void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
             self->state, BOUND(self->state, gen_log), NAME(self->state, info),
             "Unsatisfiable read, closing connection: delimiter re.compile(b'\\\\r?\\\\n\\\\r?\\\\n') not found within %d bytes",
             Py_BuildValue("(n)", (Py_ssize_t)self->server->max_header_size));
-        refuse(self, "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n");
-        return;
-    }
-    if (why->fault == TD_FAULT_TOO_MANY_FIELDS) {
-        errors_set_fault(self->state, why, self->head);
-        PyObject *exception = errors_take();
-        PyObject *context = conn_context(self);
-        errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info), "Malformed HTTP message from %s: %s",
-                   context ? PyTuple_Pack(2, context, exception) : NULL);
-        Py_XDECREF(exception);
-        refuse(self, "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n");
+        refuse(self, HEAD_TOO_LARGE);
         return;
     }
     errors_set_fault(self->state, why, self->head);
-    conn_refuse_pending(self);
+    refuse_malformed(self, why->fault == TD_FAULT_TOO_MANY_FIELDS ? HEAD_TOO_LARGE : BAD_REQUEST);
 }
 
 /* -- the exchange -- */

@@ -11,25 +11,30 @@
 #include "core/http_response.h"
 #include "core/sockio.h"
 
+int conn_fail_future(struct native_state *state, PyObject *future)
+{
+    PyObject *error = PyObject_CallNoArgs(BOUND(state, StreamClosedError));
+    PyObject *result = error ? PyObject_CallMethodOneArg(future, NAME(state, set_exception), error) : NULL;
+    Py_XDECREF(error);
+    if (result != NULL) {
+        /* Mark it retrieved: nobody has to wait for a write. */
+        Py_SETREF(result, PyObject_CallMethodNoArgs(future, NAME(state, exception)));
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 static void resolve(ServerConnectionObject *self, PyObject *future)
 {
     struct native_state *state = self->state;
     PyObject *done = PyObject_CallMethodNoArgs(future, NAME(state, done));
     if (done == Py_False) {
-        PyObject *result;
         if (self->phase == CONN_CLOSED) {
-            PyObject *error = PyObject_CallNoArgs(BOUND(state, StreamClosedError));
-            result = error ? PyObject_CallMethodOneArg(future, NAME(state, set_exception), error) : NULL;
-            Py_XDECREF(error);
-            if (result != NULL) {
-                /* Mark it retrieved: nobody has to wait for a write. */
-                Py_SETREF(result, PyObject_CallMethodNoArgs(future, NAME(state, exception)));
-            }
+            (void)conn_fail_future(state, future); /* reported below */
         }
         else {
-            result = PyObject_CallMethodOneArg(future, NAME(state, set_result), Py_None);
+            Py_XDECREF(PyObject_CallMethodOneArg(future, NAME(state, set_result), Py_None));
         }
-        Py_XDECREF(result);
     }
     Py_XDECREF(done);
     if (PyErr_Occurred()) {

@@ -79,16 +79,9 @@ static PyObject *sole_argument(const char *method, const char *name, PyObject *c
 static PyObject *closed_future(ExchangeObject *self)
 {
     PyObject *future = PyObject_CallNoArgs(BOUND(self->state, Future));
-    PyObject *error = future ? PyObject_CallNoArgs(BOUND(self->state, StreamClosedError)) : NULL;
-    PyObject *result = error ? PyObject_CallMethodOneArg(future, NAME(self->state, set_exception), error) : NULL;
-    if (result != NULL) {
-        Py_SETREF(result, PyObject_CallMethodNoArgs(future, NAME(self->state, exception)));
-    }
-    Py_XDECREF(error);
-    if (result == NULL) {
+    if (future != NULL && conn_fail_future(self->state, future) < 0) {
         Py_CLEAR(future);
     }
-    Py_XDECREF(result);
     return future;
 }
 

@@ -100,21 +100,29 @@ static PyObject *attempt(StreamObject *self, PyObject *future, bool bounded)
 
 /* -- the methods -- */
 
-PyDoc_STRVAR(read_until_doc, "read_until($self, delimiter, max_bytes=None)\n--\n\nRead up to and with a delimiter.");
+/* What read_until() and read_until_regex() begin with. */
+struct search {
+    PyObject *target;  /* borrowed from the caller's arguments */
+    long long limit;   /* STREAM_NONE or max_bytes */
+    PyObject *instead; /* owned: what a more general stream gave; NULL with an exception */
+};
 
-static PyObject *stream_read_until(StreamObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+/* The future of a read that has begun, a new reference; or NULL, and search->instead is what the method returns. */
+static PyObject *start_search(StreamObject *self, PyObject *name, const char *const *names, bool bytes_only,
+                              PyObject *const *args, Py_ssize_t count, PyObject *kwnames, struct search *search)
 {
-    static const char *const names[] = {"delimiter", "max_bytes"};
     PyObject *values[2];
-    PyObject *name = NAME(self->state, read_until);
-    long long limit = STREAM_NONE;
+    search->limit = STREAM_NONE;
+    search->instead = NULL;
     if (!stream_take_arguments(names, 2, args, count, kwnames, values)) {
-        return stream_call_legacy(self, name, args, count, kwnames);
+        search->instead = stream_call_legacy(self, name, args, count, kwnames);
+        return NULL;
     }
-    bool odd = !PyBytes_CheckExact(values[0]);
+    search->target = values[0];
+    bool odd = bytes_only && !PyBytes_CheckExact(values[0]);
     if (stream_is_set(values[1]) && !odd) {
         odd = !PyLong_CheckExact(values[1]);
-        if (!odd && stream_to_size(values[1], &limit) < 0) {
+        if (!odd && stream_to_size(values[1], &search->limit) < 0) {
             return NULL;
         }
     }
@@ -123,15 +131,27 @@ static PyObject *stream_read_until(StreamObject *self, PyObject *const *args, Py
         fast = stream_make_general(self, true);
     }
     if (fast <= 0) {
-        return fast < 0 ? NULL : stream_call_tornado(self, name, args, count, kwnames);
-    }
-    PyObject *future = start_read(self);
-    if (future == NULL) {
+        search->instead = fast < 0 ? NULL : stream_call_tornado(self, name, args, count, kwnames);
         return NULL;
     }
-    Py_XSETREF(self->read_delimiter, Py_NewRef(values[0]));
-    self->read_max_bytes = limit;
-    return attempt(self, future, true);
+    return Py_XNewRef(start_read(self));
+}
+
+PyDoc_STRVAR(read_until_doc, "read_until($self, delimiter, max_bytes=None)\n--\n\nRead up to and with a delimiter.");
+
+static PyObject *stream_read_until(StreamObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    static const char *const names[] = {"delimiter", "max_bytes"};
+    struct search search;
+    PyObject *future = start_search(self, NAME(self->state, read_until), names, true, args, count, kwnames, &search);
+    if (future == NULL) {
+        return search.instead;
+    }
+    Py_XSETREF(self->read_delimiter, Py_NewRef(search.target));
+    self->read_max_bytes = search.limit;
+    PyObject *result = attempt(self, future, true);
+    Py_DECREF(future);
+    return result;
 }
 
 PyDoc_STRVAR(read_until_regex_doc, "read_until_regex($self, regex, max_bytes=None)\n--\n\nRead up to and with a match.");
@@ -139,31 +159,21 @@ PyDoc_STRVAR(read_until_regex_doc, "read_until_regex($self, regex, max_bytes=Non
 static PyObject *stream_read_until_regex(StreamObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     static const char *const names[] = {"regex", "max_bytes"};
-    PyObject *values[2];
-    PyObject *name = NAME(self->state, read_until_regex);
-    long long limit = STREAM_NONE;
-    if (!stream_take_arguments(names, 2, args, count, kwnames, values)) {
-        return stream_call_legacy(self, name, args, count, kwnames);
+    struct search search;
+    PyObject *future = start_search(self, NAME(self->state, read_until_regex), names, false, args, count, kwnames, &search);
+    if (future == NULL) {
+        return search.instead;
     }
-    bool odd = stream_is_set(values[1]) && !PyLong_CheckExact(values[1]);
-    if (stream_is_set(values[1]) && !odd && stream_to_size(values[1], &limit) < 0) {
-        return NULL;
+    PyObject *result = NULL;
+    /* May run code: that of a pattern with a __hash__ of its own. */
+    PyObject *regex = PyObject_CallOneArg(BOUND(self->state, re_compile), search.target);
+    if (regex != NULL) {
+        Py_XSETREF(self->read_regex, regex);
+        self->read_max_bytes = search.limit;
+        result = attempt(self, future, true);
     }
-    int fast = stream_enter(self);
-    if (fast == 1 && (odd || self->user_buffer != NULL)) {
-        fast = stream_make_general(self, true);
-    }
-    if (fast <= 0) {
-        return fast < 0 ? NULL : stream_call_tornado(self, name, args, count, kwnames);
-    }
-    PyObject *future = start_read(self);
-    PyObject *regex = future ? PyObject_CallOneArg(BOUND(self->state, re_compile), values[0]) : NULL;
-    if (regex == NULL) {
-        return NULL;
-    }
-    Py_XSETREF(self->read_regex, regex);
-    self->read_max_bytes = limit;
-    return attempt(self, future, true);
+    Py_DECREF(future);
+    return result;
 }
 
 PyDoc_STRVAR(read_bytes_doc, "read_bytes($self, num_bytes, partial=False)\n--\n\nRead a number of bytes, or some of them.");

@@ -11,6 +11,7 @@ import collections
 import faulthandler
 import fnmatch
 import functools
+import gc
 import json
 import os
 import sys
@@ -53,7 +54,11 @@ class Recorder:
         def matches(test: unittest.TestCase, pattern: str) -> bool:
             return fnmatch.fnmatchcase(self.name(test), pattern)
 
-        return [test for test in tests if matches(test, wanted) and not any(matches(test, pattern) for pattern in skipped)]
+        selected = [test for test in tests if matches(test, wanted) and not any(matches(test, pattern) for pattern in skipped)]
+        # asyncio's tests collect garbage after each: what is there before the first of them need not be gone through.
+        gc.collect()
+        gc.freeze()
+        return selected
 
     def start(self, test: unittest.TestCase) -> None:
         self._current = self.name(test)

@@ -1,18 +1,134 @@
-"""HOOKS of the event loop: HOOKS[name](world) arranges for world.fire(name) to be called there."""
+"""HOOKS of the event loop, and of IOLoop on it; see evil_stage.py."""
 
 import asyncio
 import concurrent.futures
 import contextvars
+import gc
 import os
 import signal
 import threading
 
-HOOKS = {}
+from evil_stage import Finalized, Registry, need
+
+HOOKS = Registry()
+MORE_DEEDS = Registry()
+
+deed = MORE_DEEDS.add
 
 
 def hook(function):
-    HOOKS[function.__name__] = function
+    """There is other work for the loop as well, before and after that of the hook."""
+
+    def make(world):
+        crowd(world)
+        function(world)
+        crowd(world)
+
+    HOOKS[function.__name__] = make
     return function
+
+
+def crowd(world):
+    """Something of everything that a loop has to do."""
+    for i in range(3):
+        for sock in world.pair():
+            world.loop.add_reader(sock, int, i)
+            world.loop.add_writer(sock, world.loop.remove_writer, sock.fileno())
+    for i in range(25):
+        world.keep += world.loop.call_soon(int, i), world.loop.call_later(0, int, i), world.loop.call_later(1000, int, i)
+
+
+def io_loop_of(world):
+    if world.io_loop is None:
+        world.io_loop = world.module("platform.asyncio").AsyncIOLoop(make_current=False, asyncio_loop=world.loop)
+    return world.io_loop
+
+
+def remove(world, sockets):
+    for sock in sockets:
+        if sock.fileno() >= 0:
+            world.loop.remove_reader(sock)
+            world.loop.remove_writer(sock)
+
+
+# -- deeds --
+
+
+@deed
+def run_once(world):
+    world.loop._run_once()
+
+
+@deed
+def release(world):
+    """What close() calls, in tornadoc's loop."""
+    getattr(world.loop, "_release", world.loop.close)()
+
+
+@deed
+def drop_everything(world):
+    """The bystander's handle is gone as well, and the one that ends the run."""
+    world.keep.clear()
+    if world.implementation == "reference":
+        world.loop._ready.clear()
+        world.loop._scheduled.clear()
+    else:
+        world.loop._ready = ()
+        world.loop._scheduled = ()
+    gc.collect()
+    world.loop.stop()
+
+
+@deed
+def cancel_everything(world):
+    for handle in (*world.loop._ready, *world.loop._scheduled):
+        handle.cancel()
+    world.loop.stop()
+
+
+@deed
+def remove_everything(world):
+    remove(world, world.sockets[2:])  # without the bystander's
+    if world.io_loop is not None:
+        for fd in list(world.io_loop.handlers):
+            world.io_loop.remove_handler(fd)
+
+
+@deed
+def replace_everything(world):
+    remove_everything(world)
+    crowd(world)
+
+
+@deed
+def close_and_reopen(world):
+    """Descriptors are closed while the loop watches them, and their numbers used again."""
+    numbers = {sock.fileno() for sock in world.sockets[2:]}
+    for sock in world.sockets[2:]:
+        sock.close()
+    count = len(world.sockets)
+    for _ in range(2, count, 2):
+        one, other = world.pair()
+        world.loop.add_reader(one, int)
+        world.loop.add_reader(other, int)
+    assert numbers & {sock.fileno() for sock in world.sockets[count:]}
+
+
+@deed
+def forget_io_loop(world):
+    io_loop = need(world.io_loop)
+    for name in ("handlers", "readers", "writers"):
+        setattr(io_loop, name, type(getattr(io_loop, name))())
+
+
+@deed
+def thousands_of_callbacks(world):
+    for _ in range(3000):
+        world.loop.call_soon(int)
+        world.loop.call_later(0, int)
+
+
+# -- hooks --
 
 
 def scheduled(world, schedule):
@@ -106,7 +222,7 @@ def debug_mode(world):
     scheduled(world, world.loop.call_soon)
 
 
-@hook
+@HOOKS.add
 def slow_callback(world):
     """Debug mode reports the callback, for which it takes its repr."""
 
@@ -115,6 +231,7 @@ def slow_callback(world):
             world.note("called")
 
         def __repr__(self):
+            world.loop.slow_callback_duration = 1000  # what is done next need not be told of
             world.fire("repr")
             return "<slow>"
 
@@ -316,14 +433,7 @@ def fileno_method(world):
 def finalizer_of_replaced_reader(world):
     one, _ = world.pair()
 
-    class Callback:
-        def __call__(self):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
-    world.loop.add_reader(one, Callback())
+    world.loop.add_reader(one, Finalized(world))
 
     def replace():
         world.loop.add_reader(one, world.note, "replaced")
@@ -339,28 +449,10 @@ def finalizer_of_replaced_reader(world):
 def finalizer_of_removed_reader(world):
     one, _ = world.pair()
 
-    class Callback:
-        def __call__(self):
-            world.note("called")
-
-        def __del__(self):
-            world.fire("finalizer")
-
-    world.loop.add_reader(one, Callback())
+    world.loop.add_reader(one, Finalized(world))
     world.again = lambda: world.loop.add_reader(one, world.note, "again")
     world.closers.append(lambda: world.loop.remove_reader(one))
     world.loop.call_soon(lambda: world.note(str(world.loop.remove_reader(one))))
-
-
-class Finalized:
-    def __init__(self, world):
-        self.world = world
-
-    def __call__(self):
-        self.world.note("called")
-
-    def __del__(self):
-        self.world.fire("finalizer")
 
 
 @hook
@@ -610,3 +702,102 @@ def call_soon_context_run(world):
 
     world.loop.call_soon(outer, context=context)
     world.again = lambda: world.loop.call_soon(world.note, "again", context=context)
+
+
+# -- what else dies, is printed or is asked --
+
+
+@hook
+def finalizer_of_removed_writer(world):
+    one, _ = world.pair()
+    world.loop.add_writer(one, Finalized(world))
+    world.closers.append(lambda: world.loop.remove_writer(one))
+    world.loop.call_soon(world.loop.remove_writer, one)
+
+
+@hook
+def finalizer_of_watched_file(world):
+    """The loop may hold the object that it was given for a descriptor."""
+    one, _ = world.pair()
+
+    class File(Finalized):
+        def fileno(self):
+            return one.fileno()
+
+    world.loop.add_reader(File(world), int)
+    world.loop.call_soon(world.loop.remove_reader, one.fileno())
+
+
+@hook
+def repr_of_cancelled_callback(world):
+    """Debug mode keeps it."""
+
+    class Callback:
+        def __call__(self):
+            world.note("called")
+
+        def __repr__(self):
+            world.fire("repr")
+            return "<callback>"
+
+    world.loop.set_debug(True)
+    handle = world.loop.call_later(1000, Callback())
+    world.loop.call_soon(handle.cancel)
+
+
+# -- IOLoop --
+
+
+@hook
+def io_loop_callback(world):
+    io_loop = io_loop_of(world)
+    io_loop.add_callback(lambda *args: world.fire(f"callback {args}"), 1, 2)
+    world.again = lambda: io_loop.add_callback(world.note, "again")
+
+
+@hook
+def io_loop_timeout(world):
+    io_loop = io_loop_of(world)
+    timeout = io_loop.call_later(0, lambda: world.fire("timeout"))
+    world.cancel = lambda: io_loop.remove_timeout(timeout)
+    world.again = lambda: world.refs.append(io_loop.call_later(0, world.note, "again"))
+
+
+@hook
+def io_loop_handler(world):
+    io_loop = io_loop_of(world)
+    one, _ = world.pair()
+
+    def remove():
+        if one.fileno() in io_loop.handlers:
+            io_loop.remove_handler(one.fileno())
+
+    def handler(fd, events):
+        if world.fired:
+            remove()
+        world.fire(f"handler {events}")
+
+    io_loop.add_handler(one, handler, io_loop.WRITE)
+    world.close = world.cancel = remove
+    world.again = lambda: io_loop.update_handler(one, io_loop.READ | io_loop.WRITE)
+    world.closers.append(remove)
+
+
+@hook
+def fileno_method_for_io_loop(world):
+    io_loop = io_loop_of(world)
+    one, _ = world.pair()
+
+    class File:
+        def fileno(self):
+            world.fire("fileno")
+            return one.fileno()
+
+        def close(self):
+            one.close()
+
+    def start():
+        io_loop.add_handler(File(), lambda fd, events: None, io_loop.READ)
+
+    world.closers.append(lambda: io_loop.remove_handler(one.fileno()))
+    world.loop.call_soon(start)

@@ -1,8 +1,12 @@
-"""Python code that misbehaves while the event loop, a transport or a stream is calling it.
+"""Python code that misbehaves while the event loop, a transport, a stream or a server is calling it.
 
-A hook is a place where that code is called, an action is what it does there. Run as a program with the name of a module of hooks
-and an implementation, every action is done in every hook, on a fresh loop each; a line of JSON for each tells what was seen:
-what was called, what was logged, what left the loop, in that order. Two implementations must agree on all of it.
+A hook is a place where that code is called, a deed is what it does there. Run as a program with the name of a module of hooks
+and an implementation, every deed is done in every hook, on a fresh loop each; a line of JSON for each tells what was seen.
+evil_judge.py runs this program and judges what it tells.
+
+A module of hooks has HOOKS, and a STAGE unless it is one itself: a module with MORE_DEEDS, beside the DEEDS of this module, and
+with IMPLEMENTATIONS. Where hooks need another stage than a World, that has DEEDS of its own, `perform` in place of the function
+of this module, and `prepare`, which is called first.
 
 Implementations: "reference" (the standard library's loop, Tornado's classes), "engine" (tornadoc's classes on the standard
 library's loop), "tornadoc" (both).
@@ -23,25 +27,28 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 import warnings
 import weakref
 
-PATIENCE = 15.0  # seconds before something that should happen counts as never happening
-ACTIONS = {}
+PATIENCE = 60.0  # seconds before something that should happen counts as never happening
 
 
 class Skipped(Exception):
-    """There is nothing to do this action on."""
+    """There is nothing to do this deed on."""
 
 
 class Evil(BaseException):
     """Neither an Exception nor one of the two that ask the process to end."""
 
 
-def action(function):
-    ACTIONS[function.__name__] = function
-    return function
+class Registry(dict):
+    """Functions by their names."""
+
+    def add(self, function):
+        self[function.__name__] = function
+        return function
 
 
 def need(value):
@@ -50,7 +57,12 @@ def need(value):
     return value
 
 
-@action
+#: What is done in every hook.
+DEEDS = Registry()
+deed = DEEDS.add
+
+
+@deed
 def nothing(world):
     pass
 
@@ -71,37 +83,37 @@ for _exception in (
     def _raise(world, exception=_exception):
         raise exception("evil")
 
-    ACTIONS["raise_" + _exception.__name__] = _raise
+    DEEDS["raise_" + _exception.__name__] = _raise
 
 
-@action
+@deed
 def stop(world):
     world.loop.stop()
 
 
-@action
+@deed
 def stop_and_raise(world):
     world.loop.stop()
     raise ValueError("stopped")
 
 
-@action
+@deed
 def stop_and_exit(world):
     world.loop.stop()
     raise KeyboardInterrupt("stopped")
 
 
-@action
+@deed
 def close_loop(world):
     world.loop.close()
 
 
-@action
+@deed
 def run_loop(world):
     world.loop.run_forever()
 
 
-@action
+@deed
 def run_other_loop(world):
     other = world.new_loop()
     try:
@@ -110,89 +122,89 @@ def run_other_loop(world):
         other.close()
 
 
-@action
+@deed
 def collect(world):
     gc.collect()
 
 
-@action
+@deed
 def forget(world):
     world.forget()
     gc.collect()
 
 
-@action
+@deed
 def forget_and_raise(world):
     world.forget()
     gc.collect()
     raise ValueError("forgotten")
 
 
-@action
+@deed
 def close(world):
     need(world.close)()
 
 
-@action
+@deed
 def close_and_raise(world):
     need(world.close)()
     raise ValueError("closed")
 
 
-@action
+@deed
 def close_and_exit(world):
     need(world.close)()
     raise SystemExit("closed")
 
 
-@action
+@deed
 def close_and_stop(world):
     need(world.close)()
     world.loop.stop()
 
 
-@action
+@deed
 def close_and_forget(world):
     need(world.close)()
     world.forget()
     gc.collect()
 
 
-@action
+@deed
 def cancel(world):
     need(world.cancel)()
 
 
-@action
+@deed
 def again(world):
     need(world.again)()
 
 
-@action
+@deed
 def again_and_again(world):
     for _ in range(3):
         need(world.again)()
 
 
-@action
+@deed
 def cancel_and_again(world):
     need(world.cancel)()
     need(world.again)()
 
 
-@action
+@deed
 def close_and_again(world):
     need(world.close)()
     need(world.again)()
 
 
-@action
+@deed
 def many_callbacks(world):
     for i in range(300):
         world.loop.call_soon(world.note, f"callback {i}") if i % 100 == 0 else world.loop.call_soon(int)
 
 
-@action
+@deed
 def many_timers(world):
     handles = [world.loop.call_later(1000 + i, int) for i in range(300)]
     for handle in handles[::2]:
@@ -200,7 +212,7 @@ def many_timers(world):
     world.keep.append(handles)
 
 
-@action
+@deed
 def many_descriptors(world):
     """Whatever table descriptors are in has to grow."""
     for _ in range(100):
@@ -209,25 +221,25 @@ def many_descriptors(world):
         world.closers.append(functools.partial(world.loop.remove_reader, one.fileno()))
 
 
-@action
+@deed
 def thread_calls(world):
     thread = threading.Thread(target=world.loop.call_soon_threadsafe, args=(world.note, "from a thread"))
     thread.start()
     thread.join()
 
 
-@action
+@deed
 def debug(world):
     world.loop.set_debug(not world.loop.get_debug())
 
 
-@action
+@deed
 def no_exception_handler_and_raise(world):
     world.loop.set_exception_handler(lambda loop, context: world.note(normal(f"handled: {context.get('exception')}")))
     raise ValueError("handled")
 
 
-@action
+@deed
 def evil_exception_handler_and_raise(world):
     def handler(loop, context):
         world.note("handler")
@@ -237,7 +249,7 @@ def evil_exception_handler_and_raise(world):
     raise ValueError("mishandled")
 
 
-@action
+@deed
 def exit_from_exception_handler(world):
     def handler(loop, context):
         world.loop.set_exception_handler(None)
@@ -250,10 +262,11 @@ def exit_from_exception_handler(world):
 class World:
     """A loop, a bystander that must not suffer, and what has been seen."""
 
-    def __init__(self, implementation, act):
+    def __init__(self, implementation, deed):
         self.implementation = implementation
-        self.act = act
+        self.deed = deed
         self.loop = self.new_loop()
+        self.loop.slow_callback_duration = 1000  # a busy machine is no news
         asyncio.set_event_loop(self.loop)
         self.notes = []
         self.fired = 0
@@ -262,10 +275,10 @@ class World:
         self.keep = []  # what stays until the end, whatever is forgotten
         self.closers = []  # called in the end
         self.sockets = []
-        # What actions act on, set by the hook.
+        # What deeds act on, set by the hook.
         self.close = self.cancel = self.again = None
         self.refs = []
-        self.subject = self.peer = None
+        self.subject = self.peer = self.io_loop = None
         self.late = []  # what is logged when the garbage collector finds it
         one, self.bystander = self.pair()
         self.loop.add_reader(one, lambda: self.note("bystander: " + one.recv(10).decode()))
@@ -298,7 +311,7 @@ class World:
             return
         self.fired = 1
         try:
-            self.act(self)
+            self.deed(self)
         except Skipped:
             self.skipped = True
 
@@ -380,6 +393,36 @@ class World:
         asyncio.set_event_loop(None)
 
 
+class Finalized:
+    """A callback whose end is the hook."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __call__(self, *args):
+        self.world.note("called")
+
+    def __del__(self):
+        self.world.fire("finalizer")
+
+
+def soon(world, function, *args):
+    world.loop.call_soon(world.loop.call_soon, function, *args)
+
+
+def drain(world, turns=30):
+    """The peer takes whatever is there, for a while."""
+
+    def step(left):
+        with contextlib.suppress(OSError):
+            while world.peer.recv(1 << 20):
+                pass
+        if left:
+            world.loop.call_soon(step, left - 1)
+
+    world.loop.call_soon(step, turns)
+
+
 #: Records of what is there in one implementation only. Debug mode may find the machinery of this module slow, or asyncio's;
 #: asyncio's writer goes on without output, and closes twice, after a callback that has raised or closed.
 NOT_COMPARED = r"World\.|_read_from_self|Exception in callback \w+\._(write_(ready|sendmsg|send)|call_connection_lost)\("
@@ -404,7 +447,10 @@ def normal(text):
     text = re.sub(r"\bwhen=[\d.]+", "when=N", text)
     text = re.sub(r"\b(fd|proto)=\d+", r"\1=N", text)
     text = re.sub(r"_handle_events\(\d+, ", "_handle_events(N, ", text)
+    text = re.sub(r"\('127\.0\.0\.1', \d+\)", "ADDRESS", text)
     text = re.sub(r"callback (BaseAsyncIOLoop\._handle_events\((N, 1)?\)|None\(\))", "accept handler", text)
+    text = re.sub(r"callback \w*IOLoop\._(run_callback|run_call|handle_events)\(.*\) \(", "accept handler (", text)
+    text = re.sub(r"\(KeyError: \d+\)", "(KeyError: N)", text)
     text = re.sub(r"\.\.\.[x0-9a-f]+>", "...>", text)
     text = re.sub(r"\b\w+\.close\(\)", "close()", text)
     text = re.sub(r"(_Selector|)SocketTransport\b", "SocketTransport", text)
@@ -417,14 +463,14 @@ def normal(text):
     return text
 
 
-def note_unraisable(note, info):
+def unraisable(note, info):
     note(normal(f"unraisable: {type(info.exc_value).__name__}: {info.exc_value}"))
 
 
-def perform(hook, act, implementation, log):
+def perform(hook, deed, implementation, log):
     """One scenario: what was seen, and whether there was nothing to do."""
-    world = log.world = World(implementation, act)
-    sys.unraisablehook = functools.partial(note_unraisable, world.note)
+    world = log.world = World(implementation, deed)
+    sys.unraisablehook = functools.partial(unraisable, world.note)
     problem = ""
     try:
         hook(world)
@@ -444,7 +490,7 @@ def perform(hook, act, implementation, log):
 
 
 def main(module, implementation, only="", after=""):
-    """`only` is HOOK or HOOK/ACTION; `after` names a scenario to start behind."""
+    """`only` is HOOK/DEED or HOOK,HOOK...; `after` names a scenario to start behind."""
     faulthandler.enable()
     warnings.simplefilter("ignore")
     logging.getLogger().addHandler(log := Log())
@@ -452,25 +498,46 @@ def main(module, implementation, only="", after=""):
     logging.raiseExceptions = False
     if implementation == "engine":
         import tornadoc  # noqa: F401
-    hooks = importlib.import_module(module)
+    subject = importlib.import_module(module)
+    stage = stage_of(subject)
+    play = getattr(stage, "perform", perform)
+    getattr(stage, "prepare", int)()
     gc.collect()
     gc.freeze()  # what is imported need not be looked at again
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stdout = io.StringIO()
-    for name, hook in hooks.HOOKS.items():
-        for act_name, act in {**ACTIONS, **getattr(hooks, "MORE_ACTIONS", {})}.items():
-            scenario = f"{name}/{act_name}"
+    chosen = only.split(",") if only else subject.HOOKS
+    armed = -PATIENCE
+    first = True
+    for name, hook in subject.HOOKS.items():
+        for deed_name, deed in deeds_of(subject).items():
+            scenario = f"{name}/{deed_name}"
             if after:
                 after = "" if after == scenario else after
                 continue
-            if only not in ("", name, scenario):
+            if name not in chosen and scenario not in chosen:
                 continue
             lines.write(json.dumps({"begin": scenario}) + "\n")
-            faulthandler.dump_traceback_later(PATIENCE, exit=True)
+            if time.monotonic() - armed > PATIENCE / 4:
+                armed = time.monotonic()
+                faulthandler.dump_traceback_later(PATIENCE, exit=True)  # costs a thread each time
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-            result = perform(hook, act, implementation, log)
-            faulthandler.cancel_dump_traceback_later()
-            lines.write(json.dumps({"scenario": scenario, **result}) + "\n")
+            outcome = play(hook, deed, implementation, log)
+            if first:
+                first = False
+                gc.freeze()  # nor what the first scenario has imported
+            lines.write(json.dumps({"scenario": scenario, **outcome}) + "\n")
+            if outcome["problem"] and deed is nothing:
+                break  # the hook itself is at fault: each deed would only wait in vain
+
+
+def stage_of(subject):
+    return getattr(subject, "STAGE", subject)
+
+
+def deeds_of(subject):
+    stage = stage_of(subject)
+    return getattr(stage, "DEEDS", None) or {**DEEDS, **getattr(stage, "MORE_DEEDS", {})}
 
 
 if __name__ == "__main__":

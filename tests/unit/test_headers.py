@@ -1056,11 +1056,14 @@ def test_values_that_meddle_when_they_die(headers_class, action, trigger):
 
 
 def seconds(function, *args):
+    """Processor time, without the collector's: other processes don't count."""
     best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
+    gc.disable()
+    for _ in range(5):
+        start = time.thread_time()
         function(*args)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
+    gc.enable()
     return best
 
 

@@ -251,20 +251,18 @@ def test_threads_lose_no_callback(make_loop: Callable[[], Any], seed: int) -> No
 class Echo(asyncio.Protocol):
     """Sends back what it is given, with a pause now and then."""
 
-    live: "weakref.WeakSet[Echo]" = weakref.WeakSet()
-    connected: set[Any] = set()
-
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, live: "weakref.WeakSet[Echo]", connected: set[Any]) -> None:
         self.rng = rng
+        self.connected = connected
         self.transport: Any = None
-        Echo.live.add(self)
+        live.add(self)
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        Echo.connected.add(self)
+        self.connected.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        Echo.connected.remove(self)
+        self.connected.remove(self)
 
     def data_received(self, data: bytes) -> None:
         chance = self.rng.random()
@@ -354,12 +352,12 @@ async def echo_by_reader(rng: random.Random, data: bytes) -> None:
     right.close()
 
 
-async def traffic(rng: random.Random, debug: bool) -> None:
+async def traffic(rng: random.Random, debug: bool, live: "weakref.WeakSet[Echo]") -> None:
     loop = asyncio.get_running_loop()
     loop.set_debug(debug)
     loop.slow_callback_duration = 100
-    Echo.connected.clear()
-    server = await loop.create_server(lambda: Echo(rng), "127.0.0.1", 0)
+    connected: set[Any] = set()
+    server = await loop.create_server(lambda: Echo(rng, live, connected), "127.0.0.1", 0)
     waiting: set[asyncio.Future[None]] = set()
     for _ in range(STEPS // 8):
         data = rng.randbytes(rng.choice([1, 10, 1000, 70_000, 400_000]))
@@ -379,7 +377,7 @@ async def traffic(rng: random.Random, debug: bool) -> None:
     await asyncio.gather(*waiting)
     server.close()
     # The servers' ends see the last of it.
-    while Echo.connected:
+    while connected:
         await asyncio.sleep(0.001)
     await server.wait_closed()
 
@@ -390,12 +388,13 @@ def test_descriptors_that_come_again_carry_nobody_else_s_data(make_loop: Callabl
     errors: list[Any] = []
     loop.set_exception_handler(lambda _, context: errors.append(context))
     before = len(os.listdir("/proc/self/fd"))
-    loop.run_until_complete(asyncio.wait_for(traffic(random.Random(seed), debug), 120))
+    live: weakref.WeakSet[Echo] = weakref.WeakSet()
+    loop.run_until_complete(asyncio.wait_for(traffic(random.Random(seed), debug, live), 240))
     assert len(os.listdir("/proc/self/fd")) <= before + 3  # a pair for signals
     loop_ref = weakref.ref(loop)
     loop.close()
     assert errors == []
     del loop
     gc.collect()
-    assert len(Echo.live) == 0
+    assert len(live) == 0
     assert loop_ref() is None

@@ -8,23 +8,13 @@ import os
 import socket
 import ssl
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from transport_support import BIG, LOOPS, run
 
 from tornadoc import EventLoop
-from tornadoc._transports import NativeTransports
-
-
-class NativeLoop(NativeTransports, asyncio.SelectorEventLoop):
-    pass
-
-
-#: The second has the engine in an epoll set of its own, below asyncio's.
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "mixed": NativeLoop, "native": EventLoop}
-#: More than the kernel takes at once.
-BIG = 8 << 20
 
 
 @pytest.fixture(params=LOOPS)
@@ -44,10 +34,6 @@ def native(request: pytest.FixtureRequest) -> Iterator[Any]:
     yield loop
     loop.close()
     gc.collect()
-
-
-def run(loop: Any, main: Callable[[], Awaitable[Any]]) -> Any:
-    return loop.run_until_complete(asyncio.wait_for(main(), 60))
 
 
 def pair(family: int = socket.AF_INET) -> tuple[socket.socket, socket.socket]:

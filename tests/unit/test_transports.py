@@ -7,24 +7,14 @@ import logging
 import socket
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transport_support import BIG, LOOPS, NativeLoop, run
 
-from tornadoc import EventLoop
 from tornadoc._transports import NativeTransports, SocketTransport
-
-
-class NativeLoop(NativeTransports, asyncio.SelectorEventLoop):
-    pass
-
-
-#: The second has the engine in an epoll set of its own, below asyncio's.
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "mixed": NativeLoop, "native": EventLoop}
-#: More than the kernel takes at once.
-BIG = 8 << 20
 
 
 @pytest.fixture(params=LOOPS)
@@ -37,10 +27,6 @@ def loop(request: pytest.FixtureRequest) -> Iterator[Any]:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
     gc.collect()
-
-
-def run(loop: Any, main: Callable[[], Awaitable[Any]]) -> Any:
-    return loop.run_until_complete(asyncio.wait_for(main(), 60))
 
 
 class Recorder(asyncio.Protocol):

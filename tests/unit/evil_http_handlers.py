@@ -1,26 +1,21 @@
-"""The places where C calls Python: HOOKS[name](scene) arranges for scene.fire() to be called there, and says what to send.
-
-A plan is a dict: rules and settings of the application, options of the server, `send` (pieces of input; ... waits until the scene
-has fired or `ready` says so; a function gets the client), or a `callback` of its own (`general`: it is not an Application).
-"""
+"""HOOKS of handlers, routing and the application, between the head of a request and its answer; see evil_http.py."""
 
 import asyncio
 
+import evil_http
 import tornado.httputil
 import tornado.routing
 import tornado.web
-from evil_scenarios import Bystander
+from evil_http import Bystander
+from evil_stage import Registry
 from inprocess import request
 from tornado.httputil import HTTPHeaders
 
 from tornadoc.web import Application, RequestHandler
 
-HOOKS = {}
-
-
-def hook(function):
-    HOOKS[function.__name__] = function
-    return function
+STAGE = evil_http
+HOOKS = Registry()
+hook = HOOKS.add
 
 
 def simple(**methods):

@@ -1,10 +1,18 @@
-"""More HOOKS: what TLS calls. The victim's client is a plain one, whose bytes are made here."""
+"""HOOKS of connections over TLS; see evil_http.py. The victim's client is a plain one, whose bytes are made here."""
 
-from evil_hooks import HOOKS, hook, plan, simple
-from evil_hooks_io import logging_hook
+import evil_http
+import evil_http_connections
+import evil_http_handlers
+from evil_http_connections import logging_hook
+from evil_http_handlers import plan, simple
+from evil_stage import Registry
 from inprocess import request
 from tlsclient import TLSClient, client_context, server_context
 from tornado.log import gen_log
+
+STAGE = evil_http
+HOOKS = Registry()
+hook = HOOKS.add
 
 #: Hooks of the other files that are tried over TLS as well.
 OVER_TLS = """method method_after_flush method_pipelined coroutine_method future_of_flush streaming_data streaming_close
@@ -59,7 +67,7 @@ def tls_server_name_late(scene):
     return secure(made, context)
 
 
-logging_hook("tls_handshake", gen_log, lambda box: secure(plan(simple(), send=[request("/v")])))
+logging_hook("tls_handshake", gen_log, lambda box: secure(plan(simple(), send=[request("/v")])), HOOKS)
 
 
 async def _spoiled(client):
@@ -79,8 +87,9 @@ async def _spoiled_behind(client):
     tls.send_raw(good + bytes(data))
 
 
-logging_hook("tls_read", gen_log, lambda box: secure(plan(simple(), send=[_spoiled])))
-logging_hook("tls_read_behind", gen_log, lambda box: secure(plan(simple(), send=[_spoiled_behind])))
+logging_hook("tls_read", gen_log, lambda box: secure(plan(simple(), send=[_spoiled])), HOOKS)
+logging_hook("tls_read_behind", gen_log, lambda box: secure(plan(simple(), send=[_spoiled_behind])), HOOKS)
 
-TLS_HOOKS = [name for name in HOOKS if "tls_" in name]
-assert not set(OVER_TLS) - set(HOOKS), set(OVER_TLS) - set(HOOKS)
+for _name in OVER_TLS:
+    _hook = evil_http_handlers.HOOKS.get(_name) or evil_http_connections.HOOKS[_name]
+    HOOKS[_name + "_over_tls"] = lambda scene, hook=_hook: {**hook(scene), "tls": True}

@@ -1,119 +1,114 @@
-"""HOOKS of stream transports and of the loop's sock_* methods; see evil_stage_loop.py."""
+"""HOOKS of stream transports and of the loop's sock_* methods; see evil_stage.py."""
 
 import asyncio
 import os
 import socket
 import sys
 
-HOOKS = {}
-MORE_ACTIONS = {}
+from evil_stage import Registry, Skipped, drain, soon
+
+HOOKS = Registry()
+MORE_DEEDS = Registry()
 MUCH = 600_000  # bytes, more than the kernel takes
 
-
-def hook(function):
-    HOOKS[function.__name__] = function
-    return function
-
-
-def action(function):
-    MORE_ACTIONS[function.__name__] = function
-    return function
+hook = HOOKS.add
+deed = MORE_DEEDS.add
 
 
 def subject(world):
     """The transport, unless the hook has none at that point."""
     if world.subject is None:
-        raise sys.modules["evil_stage"].Skipped
+        raise Skipped
     return world.subject
 
 
-# -- actions on a transport --
+# -- deeds --
 
 
-@action
+@deed
 def abort(world):
     subject(world).abort()
 
 
-@action
+@deed
 def abort_and_raise(world):
     subject(world).abort()
     raise ValueError("aborted")
 
 
-@action
+@deed
 def write(world):
     subject(world).write(b"written")
 
 
-@action
+@deed
 def write_much(world):
     subject(world).write(b"x" * MUCH)
 
 
-@action
+@deed
 def write_much_and_close(world):
     subject(world).write(b"x" * MUCH)
     subject(world).close()
 
 
-@action
+@deed
 def write_eof(world):
     subject(world).write_eof()
 
 
-@action
+@deed
 def pause_reading(world):
     subject(world).pause_reading()
-    world.loop.call_soon(world.loop.call_soon, subject(world).resume_reading)
+    soon(world, subject(world).resume_reading)
 
 
-@action
+@deed
 def pause_and_resume(world):
     subject(world).pause_reading()
     subject(world).resume_reading()
 
 
-@action
+@deed
 def set_protocol(world):
     subject(world).set_protocol(Protocol(world, "", "other: "))
 
 
-@action
+@deed
 def set_buffered_protocol(world):
     subject(world).set_protocol(Buffered(world, "", "other: "))
 
 
-@action
+@deed
 def set_protocol_and_raise(world):
     subject(world).set_protocol(Protocol(world, "", "other: "))
     raise ValueError("another protocol")
 
 
-@action
+@deed
 def peer_sends(world):
     world.peer.send(b"more")
 
 
-@action
+@deed
 def peer_closes(world):
     world.peer.close()
 
 
-@action
+@deed
 def peer_closes_and_write(world):
     world.peer.close()
     for _ in range(3):
         subject(world).write(b"into the void")
 
 
-@action
+@deed
 def close_the_socket_itself(world):
     subject(world)._sock.close()
     subject(world).abort()
 
 
-@action
+@deed
 def replace_descriptor(world):
     """Another socket gets the number, and a transport of its own."""
     transport = subject(world)
@@ -130,10 +125,10 @@ def replace_descriptor(world):
         other.send(b"for the heir")
 
     # Its connection_lost closes it first.
-    world.loop.call_soon(world.loop.call_soon, replace)
+    soon(world, replace)
 
 
-@action
+@deed
 def new_connection(world):
     one, other = world.pair()
     world.spawn(world.loop.create_connection(lambda: Protocol(world, "", "new: "), sock=one))
@@ -210,21 +205,6 @@ def connect(world, fires, protocol=Protocol, then=None):
     task.add_done_callback(lambda task: world.note(f"opened {task.cancelled() or task.exception()!r}"))
     world.cancel = task.cancel
     return world.peer
-
-
-def drain(world, turns=8):
-    """The peer takes whatever is there, for a while."""
-
-    def step(left):
-        try:
-            while world.peer.recv(1 << 20):
-                pass
-        except OSError:
-            pass
-        if left:
-            world.loop.call_soon(step, left - 1)
-
-    world.loop.call_soon(step, turns)
 
 
 @hook
@@ -599,7 +579,7 @@ def stale_event_of_a_transport(world):
                     one = socket.socket(fileno=number)
                     one.setblocking(False)
                     world.sockets.append(one)
-                world.loop.call_soon(world.loop.call_soon, start, one, other)
+                soon(world, start, one, other)
             super().data_received(data)
 
         def connection_made(self, transport):
@@ -643,7 +623,7 @@ def operation(world, name, start, sock, before=None):
     world.cancel = task.cancel
     world.close = sock.close
     world.again = lambda: world.spawn(start())
-    world.loop.call_soon(world.loop.call_soon, before)
+    soon(world, before)
 
 
 @hook
@@ -766,7 +746,7 @@ def two_operations(world):
 
     world.cancel = cancel
     world.close = one.close
-    world.loop.call_soon(world.loop.call_soon, start)
+    soon(world, start)
 
 
 @hook

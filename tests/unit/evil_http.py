@@ -1,26 +1,27 @@
-"""Python code that misbehaves while C is calling it.
+"""The stage for Python code that misbehaves while a server is calling it, and what it does there; see evil_stage.py.
 
-Run as a program with the name of a hook, or hook/action: a hook is a place where C calls Python; in it, every action of ACTIONS
-is tried on a fresh server. With EVIL_TLS in the environment, all of it goes over TLS. Lines of JSON for each scenario, so that
-whoever started this knows where it crashed.
+A hook gets a Scene and arranges for scene.fire() to be called. It returns a plan, a dict: rules and settings of the application,
+options of the server, `send` (pieces of input; ... waits until the scene has fired or `ready` says so; a function gets the
+client), or a `callback` of its own (`general`: it is not an Application). With `tls`, all of it goes over TLS.
+
+There is no reference: a deed may have any outcome for its own connection, and must not harm anybody else.
 """
 
 import asyncio
-import faulthandler
+import functools
 import gc
 import inspect
-import json
 import logging
-import os
 import socket
 import sys
 import traceback
-import warnings
 import weakref
 
+import evil_stage
 import tornado.httputil
 import tornado.routing
 import tornado.web
+from evil_stage import Registry, Skipped, need
 from inprocess import PATIENCE, Client, Running, request, settle, until
 from tlsclient import client_context, server_context
 from tornado.log import access_log, app_log, gen_log
@@ -29,98 +30,89 @@ import tornadoc
 from tornadoc import _engine
 from tornadoc.web import Application, RequestHandler
 
+#: "engine": the loop is asyncio's, and the engine joins it; "tornadoc": the engine is the loop.
+IMPLEMENTATIONS = ("engine", "tornadoc")
+
 # -- what a callback does --
 
-ACTIONS = {}
+DEEDS = Registry()
+deed = DEEDS.add
+for _name, _deed in evil_stage.DEEDS.items():
+    # The others act on what a World has.
+    if _name.startswith(("nothing", "raise_", "stop", "run_", "close_loop", "collect", "many_callbacks", "debug")):
+        DEEDS[_name] = _deed
+if sys.version_info[:3] == (3, 13, 0):
+    # There, asyncio has no running loop any more once it has refused to run it again, or another one.
+    del DEEDS["run_loop"], DEEDS["run_other_loop"]
 
 
-class Skipped(Exception):
-    """There is nothing to do this action on."""
-
-
-def action(function):
-    ACTIONS[function.__name__] = function
-    return function
-
-
-def need(value):
-    if value is None:
-        raise Skipped
-    return value
-
-
-@action
-def nothing(scene):
-    pass
-
-
-@action
+@deed
 def close_stream(scene):
     for connection in scene.victims():
         connection.stream.close()
 
 
-@action
+@deed
 def close_connection(scene):
     need(scene.exchange).close()
 
 
-@action
+@deed
 def detach(scene):
     scene.streams.append(need(scene.exchange).detach())
 
 
-@action
+@deed
 def detach_and_raise(scene):
     scene.streams.append(need(scene.exchange).detach())
     raise ValueError("detached")
 
 
-@action
+@deed
 def detach_and_answer(scene):
     stream = need(scene.exchange).detach()
     scene.streams.append(stream)
     stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
-@action
+@deed
 def stop_server(scene):
     scene.server.stop()
 
 
-@action
+@deed
 def close_all_connections(scene):
     scene.tasks.append(asyncio.ensure_future(scene.server.close_all_connections()))
 
 
-@action
+@deed
 def close_all_connections_at_once(scene):
     for connection in list(scene.server._connections):
         connection._close()
 
 
-@action
+@deed
 def close_engine(scene):
     scene.engine.close()
 
 
-@action
+@deed
 def close_engine_and_exit(scene):
     scene.engine.close()
     raise KeyboardInterrupt
 
 
-@action
+@deed
 def finish_handler(scene):
     need(scene.handler).finish("early")
 
 
-@action
+@deed
 def finish_connection(scene):
     need(scene.exchange).finish()
 
 
-@action
+@deed
 def answer_raw(scene):
     exchange = need(scene.exchange)
     start = tornado.httputil.ResponseStartLine("HTTP/1.1", 200, "OK")
@@ -128,7 +120,7 @@ def answer_raw(scene):
     exchange.finish()
 
 
-@action
+@deed
 def write_more(scene):
     if scene.handler is not None:
         scene.handler.write(b"x" * 300000)
@@ -137,52 +129,52 @@ def write_more(scene):
         connection.stream.write(b"y" * 300000)
 
 
-@action
+@deed
 def write_body_without_head(scene):
     need(scene.exchange).write(b"z" * 20000)
 
 
-@action
+@deed
 def reenter(scene):
     for _ in range(3):
         scene.engine.run()
 
 
-@action
+@deed
 def finish_and_reenter(scene):
     need(scene.handler).finish()
     scene.engine.run()
     scene.engine.run()
 
 
-@action
+@deed
 def close_and_reenter(scene):
     close_stream(scene)
     scene.engine.run()
 
 
-@action
+@deed
 def close_and_collect(scene):
     close_stream(scene)
     scene.forget()
     gc.collect()
 
 
-@action
+@deed
 def drop_references(scene):
     scene.forget()
     scene.server._connections.clear()
     gc.collect()
 
 
-@action
+@deed
 def abort_client(scene):
     """The peer's reset is there before the call returns."""
     scene.client.abort()
     scene.engine.run()
 
 
-@action
+@deed
 def replace_attributes_of_handler(scene):
     handler = need(scene.handler)
     handler._headers = tornado.httputil.HTTPHeaders()
@@ -198,7 +190,7 @@ def replace_attributes_of_handler(scene):
 SPOILT = ("_headers", "_write_buffer", "_transforms", "ui", "path_args", "path_kwargs", "_reason", "_new_cookie")
 
 
-@action
+@deed
 def spoil_attributes_of_handler(scene):
     handler = need(scene.handler)
     for name in SPOILT:
@@ -208,7 +200,7 @@ def spoil_attributes_of_handler(scene):
             pass
 
 
-@action
+@deed
 def delete_attributes_of_handler(scene):
     handler = need(scene.handler)
     for name in (*SPOILT, "_status_code", "_finished"):
@@ -218,27 +210,27 @@ def delete_attributes_of_handler(scene):
             pass
 
 
-@action
+@deed
 def delete_application_of_handler(scene):
     del need(scene.handler).application
 
 
-@action
+@deed
 def delete_request_of_handler(scene):
     del need(scene.handler).request
 
 
-@action
+@deed
 def replace_request_of_handler(scene):
     need(scene.handler).request = tornado.httputil.HTTPServerRequest("GET", "/", headers=tornado.httputil.HTTPHeaders(Host="a"))
 
 
-@action
+@deed
 def replace_application_of_handler(scene):
     need(scene.handler).application = object()
 
 
-@action
+@deed
 def delete_attributes_of_request(scene):
     target = need(scene.request)
     for name in ("headers", "connection", "body", "method", "path", "host", "arguments", "server_connection", "_start_time"):
@@ -248,14 +240,14 @@ def delete_attributes_of_request(scene):
             pass
 
 
-@action
+@deed
 def spoil_attributes_of_request(scene):
     target = need(scene.request)
     for name in "headers connection body method path host host_name arguments files server_connection".split():
         setattr(target, name, 5)
 
 
-@action
+@deed
 def spoil_server(scene):
     scene.server.conn_params = None
     scene.server.request_callback = None
@@ -264,60 +256,42 @@ def spoil_server(scene):
     scene.restore_server = True
 
 
-@action
+@deed
 def delete_attributes_of_server(scene):
     for name in ("conn_params", "request_callback", "_connections", "protocol", "xheaders"):
         delattr(scene.server, name)
     scene.restore_server = True
 
 
-@action
+@deed
 def replace_rules(scene):
     router = scene.application.default_router
     router.rules[:] = list(router.rules)
     scene.application.add_handlers(".*", [("/more", RequestHandler)])
 
 
-@action
+@deed
 def change_class_of_handler(scene):
     handler = need(scene.handler)
     handler.__class__ = type("Other", (type(handler),), {"on_finish": lambda self: None})
 
 
-def raising(exception):
-    def act(scene):
-        raise exception("evil")
-
-    act.__name__ = "raise_" + exception.__name__
-    action(act)
-
-
 for _exception in (
-    ValueError,
     tornado.web.HTTPError,
     tornado.web.Finish,
     tornado.httputil.HTTPInputError,
     tornado.httputil.HTTPOutputError,
-    asyncio.CancelledError,
-    GeneratorExit,
-    StopIteration,
     BaseException,
-    MemoryError,
     RecursionError,
-    KeyboardInterrupt,
-    SystemExit,
 ):
-    if _exception in (tornado.web.HTTPError, tornado.web.Finish):
 
-        def _act(scene, exception=_exception):
-            raise exception()
+    def _raise(scene, exception=_exception):
+        raise exception(*(("evil",) if not issubclass(exception, (tornado.web.HTTPError, tornado.web.Finish)) else ()))
 
-        _act.__name__ = "raise_" + _exception.__name__
-        action(_act)
-    else:
-        raising(_exception)
+    DEEDS["raise_" + _exception.__name__] = _raise
 
-EXITS = {"raise_KeyboardInterrupt", "raise_SystemExit"}
+#: These have to leave the loop.
+EXITS = {"raise_KeyboardInterrupt", "raise_SystemExit", "stop_and_exit"}
 #: After these the server, or the bystander's connection, is gone by request.
 NO_SERVICE = {"close_engine", "close_engine_and_exit"}
 NO_BYSTANDER = {"close_all_connections", "close_all_connections_at_once", "drop_references"}
@@ -329,8 +303,9 @@ NO_BYSTANDER = {"close_all_connections", "close_all_connections_at_once", "drop_
 class Scene:
     """A server, a bystander's connection that must not suffer, and a victim's."""
 
-    def __init__(self, act):
-        self.act = act
+    def __init__(self, deed, loop):
+        self.deed = deed
+        self.loop = loop
         self.fired = 0
         self.skipped = False
         self.handler = self.request = self.exchange = None
@@ -352,11 +327,11 @@ class Scene:
         self.exchange = exchange if exchange is not None else getattr(request, "connection", None)
         del handler, request, exchange
         try:
-            self.act(self)
+            self.deed(self)
         except Skipped:
             self.skipped = True
         except RuntimeError as e:
-            # Python's own answer to what the action tried; the exception may not look like one of tornadoc's.
+            # Python's own answer to what the deed tried; the exception may not look like one of tornadoc's.
             if "another request" not in str(e):
                 raise
             self.skipped = True
@@ -369,6 +344,12 @@ class Scene:
 
     def forget(self):
         self.handler = self.request = self.exchange = None
+
+    def note(self, text):
+        pass
+
+    def new_loop(self):
+        return type(self.loop)()
 
 
 class Bystander(RequestHandler):
@@ -390,7 +371,7 @@ async def play(scene, hook):
     server_class = plan.get("server_class", tornadoc.httpserver.HTTPServer)
     options = dict(plan.get("options", {}))
     tls = None
-    if "ssl_options" in options or os.environ.get("EVIL_TLS"):
+    if "ssl_options" in options or plan.get("tls"):
         options.setdefault("ssl_options", server_context())
         tls = client_context()
     async with Running(callback, server_class, tls, **options) as running:
@@ -408,7 +389,7 @@ async def play(scene, hook):
         else:
             assert (await bystander.get("/unharmed")).body == b"unharmed"
         assert len(scene.bystanders) == 1
-        name = scene.act.__name__
+        name = scene.deed_name
         client = scene.client = await Client.connect(running.port, None if plan.get("plain_client") else tls)
         running.clients.append(client)
         for piece in plan["send"]:
@@ -454,12 +435,24 @@ async def play(scene, hook):
             scene.client = None
 
 
-def perform(hook, act):
-    """One scenario in a loop of its own. What went wrong, or ""; and how often an exception left the loop."""
-    loop = asyncio.new_event_loop()
+def prepare():
+    """Before the first scenario."""
+    for logger in (access_log, app_log, gen_log, logging.getLogger("asyncio")):
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    access_log.setLevel(logging.CRITICAL)
+    socket.setdefaulttimeout(PATIENCE)
+
+
+def perform(hook, deed, implementation, log):
+    """One scenario in a loop of its own. `notes` are what Python could raise nowhere; `left` counts exits that left the loop."""
+    loop = tornadoc.EventLoop() if implementation == "tornadoc" else asyncio.SelectorEventLoop()
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(lambda loop, context: None)
-    scene = Scene(act)
+    notes = []
+    sys.unraisablehook = functools.partial(evil_stage.unraisable, notes.append)
+    scene = Scene(deed, loop)
+    scene.deed_name = next(name for name, known in DEEDS.items() if known is deed)
     left = 0
     task = loop.create_task(asyncio.wait_for(play(scene, hook), 2 * PATIENCE))
     problem = ""
@@ -467,15 +460,18 @@ def perform(hook, act):
         try:
             loop.run_until_complete(task)
         except (KeyboardInterrupt, SystemExit):
+            left += 1
             if not task.done():
-                left += 1
                 continue
             problem = "the exit exception went to the wrong task"
         except BaseException as e:
+            if not task.done() and str(e) == "Event loop stopped before Future completed.":
+                continue
             where = traceback.extract_tb(e.__traceback__)[-1]
             problem = f"{type(e).__name__}: {e} ({where.name}, line {where.lineno})"
         break
     skipped = scene.skipped
+    loop.set_debug(False)
     try:
         pending = asyncio.all_tasks(loop)
         for other in pending:
@@ -487,42 +483,5 @@ def perform(hook, act):
     asyncio.set_event_loop(None)
     del scene, task
     gc.collect()
-    return problem, left, skipped
-
-
-def main(names):
-    import evil_hooks
-    import evil_hooks_io  # noqa: F401
-    import evil_hooks_tls  # noqa: F401
-
-    faulthandler.enable()
-    warnings.simplefilter("ignore")
-    for logger in (access_log, app_log, gen_log, logging.getLogger("asyncio")):
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
-    access_log.setLevel(logging.CRITICAL)
-    complaints = []
-
-    def unraisable(info):
-        complaints.append(f"{type(info.exc_value).__name__}: {info.exc_value} in {info.object!r}"[:200])
-
-    sys.unraisablehook = unraisable
-    hooks, _, only = names.partition("/")
-    for act in ACTIONS.values():
-        if only and act.__name__ != only:
-            continue
-        print(json.dumps({"begin": act.__name__}), flush=True)
-        faulthandler.dump_traceback_later(3 * PATIENCE, exit=True)
-        problem, left, skipped = perform(evil_hooks.HOOKS[hooks], act)
-        faulthandler.cancel_dump_traceback_later()
-        print(json.dumps({"problem": problem, "left": left, "skipped": skipped, "unraisable": complaints[:5]}), flush=True)
-        complaints.clear()
-        if problem and act is nothing:
-            break  # the hook itself is at fault: each action would only wait in vain
-
-
-if __name__ == "__main__":
-    # evil_hooks imports this module by its name.
-    sys.modules["evil_scenarios"] = sys.modules["__main__"]
-    socket.setdefaulttimeout(PATIENCE)
-    main(sys.argv[1])
+    sys.unraisablehook = sys.__unraisablehook__
+    return {"notes": notes[:5], "left": left, "skipped": skipped, "problem": problem}

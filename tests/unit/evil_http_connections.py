@@ -1,11 +1,13 @@
-"""More HOOKS: connections that close, streamed bodies, delegates, logging."""
+"""HOOKS of connections: closing, streamed bodies, delegates, logging; see evil_http.py."""
 
 import asyncio
 import gzip
 import logging
 
+import evil_http
 import tornado.web
-from evil_hooks import HOOKS, hook, plan, simple
+from evil_http_handlers import plan, simple
+from evil_stage import Registry
 from inprocess import request
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerConnectionDelegate, ResponseStartLine
 from tornado.log import access_log, app_log, gen_log
@@ -13,6 +15,10 @@ from tornado.log import access_log, app_log, gen_log
 import tornadoc.httpserver
 from tornadoc import http1connection
 from tornadoc.web import RequestHandler
+
+STAGE = evil_http
+HOOKS = Registry()
+hook = HOOKS.add
 
 # -- closing --
 
@@ -290,7 +296,7 @@ def chunk_from_iterable(scene):
 # -- logging and the loop's exception handler --
 
 
-def logging_hook(name, logger, plan_of):
+def logging_hook(name, logger, plan_of, hooks=HOOKS):
     def make(scene):
         class Evil(logging.Handler):
             def emit(self, record):
@@ -310,7 +316,7 @@ def logging_hook(name, logger, plan_of):
 
         return {**plan_of(box), "arrange": arrange, "cleanup": cleanup}
 
-    HOOKS["logging_" + name] = make
+    hooks["logging_" + name] = make
 
 
 def _fails(self):
