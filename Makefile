@@ -5,6 +5,7 @@
 #   make test-python PYTHON=python3.13                          the Python tests on another interpreter
 #   make test-all                                               the suite on every CPython that is found
 #   make asan                                                   the Python tests under AddressSanitizer and UBSan
+#   make compat [ARGS="terminado --markdown"]                   tests of real applications, with Tornado alone and with tornadoc
 #   make loop-libraries [ARGS=aiohttp]                          tests of asyncio libraries on the stdlib's loop and on tornadoc's
 #   make fuzz [FUZZ_SECONDS=20]                                 run the fuzz targets
 #   make bench [ARGS=--quick]                                   benchmarks beside Tornado and others
@@ -107,6 +108,10 @@ asan: $(ENV_STAMP)
 	    ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1 \
 	    UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(abspath $(BIN))/python $(PYTEST) $(NOT_PYTHON) $(TESTS)
+
+.PHONY: compat
+compat: build
+	$(BIN)/python tests/compat/compat.py $(ARGS)
 
 .PHONY: loop-libraries
 loop-libraries: build

@@ -1,0 +1,82 @@
+"""The applications whose tests `make compat` runs: what to install, which tests, how long they may take.
+
+The versions are ranges inside of which the names of tests and files are stable; the grid tells which version it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """A project on the package index with a test suite."""
+
+    #: What the command line and the grid call it, and its name on the index.
+    name: str
+    #: The versions, as pip wants them behind the name.
+    versions: str
+    #: What its tests need besides its own dependencies.
+    requirements: tuple[str, ...] = ()
+    #: Arguments of its pytest. Paths are relative to the root of its source distribution.
+    tests: tuple[str, ...] = ()
+    #: Other arguments of its pytest.
+    options: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    #: Seconds for the suite, once.
+    limit: int = 900
+    #: Does it serve HTTP in the process of the tests? Then tornadoc counts as active only if its server was in use there.
+    serves: bool = True
+    #: What the grid says about the choice of tests.
+    note: str = ""
+
+    @property
+    def requirement(self) -> str:
+        return self.name + self.versions
+
+
+_PYTEST = ("pytest>=8,<9", "pytest-timeout>=2.3,<3")
+
+#: How tornadoc comes into Tornado's own tests: the name of a level -> what the grid calls it.
+TORNADO_LEVELS = {
+    "httpserver": "tornado, --httpserver",
+    "install": "tornado, install()",
+    "loop": "tornado, install(), native loop",
+}
+
+APPLICATIONS = (
+    # Its tests are in the package. Of the version that tornadoc is tested with: pip finds that out from tornadoc's wheel.
+    Application("tornado", "", limit=1200),
+    Application("terminado", ">=0.18.1,<0.19", _PYTEST, ("tests",)),
+    Application("flower", ">=2.0,<3", (*_PYTEST, "redis>=5,<7"), ("tests/unit",)),
+    Application(
+        "luigi",
+        ">=3.6,<4",
+        (*_PYTEST, "mock>=5,<6", "sqlalchemy>=2,<3", "psutil", "requests-unixsocket", "selenium>=4,<5"),
+        ("test/server_test.py", "test/rpc_test.py", "test/scheduler_visualisation_test.py", "test/custom_metrics_test.py"),
+        note="server, remote scheduler",
+    ),
+    Application(
+        "pyzmq",
+        ">=26,<28",
+        (*_PYTEST, "pytest-asyncio>=0.24,<2"),
+        ("tests/test_zmqstream.py", "tests/test_ioloop.py", "tests/test_future.py", "tests/test_asyncio.py"),
+        serves=False,
+        note="zmqstream, ioloop, futures",
+    ),
+    Application("jupyter-server-proxy", ">=4.4,<5", (*_PYTEST, "pytest-asyncio>=0.24,<2", "jupyterhub>=5,<7"), ("tests",)),
+    Application(
+        "sentry-sdk",
+        ">=2.20,<3",
+        (*_PYTEST, "pytest-cov", "pytest-asyncio>=0.24,<2", "pytest-forked", "jsonschema", "responses", "pyrsistent", "executing"),
+        ("tests/integrations/tornado",),
+        note="Tornado integration",
+    ),
+    Application("jupyter_server", ">=2.15,<3", (*_PYTEST, "jupyter_server[test]"), ("tests",), limit=2400),
+)
+
+
+def find(names: list[str]) -> list[Application]:
+    """The applications of these names, or all. Raises KeyError."""
+    known = {application.name: application for application in APPLICATIONS}
+    return [known[name] for name in names] if names else list(APPLICATIONS)
