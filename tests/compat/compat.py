@@ -87,8 +87,11 @@ class Side:
             command += ["-p", "tornadoc"]
         return [*command, "-p", "no:cacheprovider", *application.options, *(application.tests if tests is None else tests)]
 
-    def run(self, tests: list[str] | None = None, suffix: str = "") -> Run:
-        """Run the suite, or some of its tests. What it says lies beside the environment, in files named for the side."""
+    def run(self, tests: list[str] | None = None, suffix: str = "", hold_collector: bool = False) -> Run:
+        """Run the suite, or some of its tests. What it says lies beside the environment, in files named for the side.
+
+        hold_collector: with garbage collections between tests only.
+        """
         application = self.environment.application
         name = self.label + suffix
         report = self.environment.folder / f"{name}.jsonl"
@@ -101,9 +104,10 @@ class Side:
             # Tornado's own tests leave files in the working folder.
             folder = self.environment.source if application.tests else pathlib.Path(scratch)
             command = self.command(tests, pathlib.Path(scratch, "tests"))
-            broken = compat_process.run(
-                command, folder, self._variables(scratch, report), output, application.limit, progress
-            )
+            variables = self._variables(scratch, report)
+            if hold_collector:
+                variables["COMPAT_HOLD_COLLECTOR"] = "1"
+            broken = compat_process.run(command, folder, variables, output, application.limit, progress)
         run = compat_events.read(report)
         run.seconds = time.monotonic() - started
         run.broken = f"{name}: {broken}: see {output.relative_to(BUILD.parent.parent)}" if broken else ""
@@ -136,8 +140,11 @@ def judge(environment: Environment, level: str, alone: Run) -> tuple[Row, Run]:
     side = Side(environment, level)
     ours = side.run()
 
-    def rerun(tests: list[str]) -> tuple[Run, Run]:
-        return Side(environment, ALONE).run(tests, f"-for-{level}-again"), side.run(tests, "-again")
+    def rerun(tests: list[str], hold_collector: bool) -> tuple[Run, Run]:
+        return (
+            Side(environment, ALONE).run(tests, f"-for-{level}-again", hold_collector),
+            side.run(tests, "-again", hold_collector),
+        )
 
     comparison = compat_compare.compare(alone, ours, rerun)
     active = ours.active(application.serves)

@@ -68,7 +68,16 @@ APPLICATIONS = (
     Application(
         "sentry-sdk",
         ">=2.20,<3",
-        (*_PYTEST, "pytest-cov", "pytest-asyncio>=0.24,<2", "pytest-forked", "jsonschema", "responses", "pyrsistent", "executing"),
+        (
+            *_PYTEST,
+            "pytest-cov",
+            "pytest-asyncio>=0.24,<2",
+            "pytest-forked",
+            "jsonschema",
+            "responses",
+            "pyrsistent",
+            "executing",
+        ),
         ("tests/integrations/tornado",),
         note="Tornado integration",
     ),

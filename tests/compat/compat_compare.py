@@ -11,8 +11,8 @@ from compat_events import BAD, NOT_RUN, Run
 #: How often a test with another result runs again, on both sides.
 AGAIN = 3
 
-#: Runs some tests again on both sides: Tornado alone, tornadoc.
-Rerun = Callable[[list[str]], tuple[Run, Run]]
+#: Runs some tests again on both sides, Tornado alone and tornadoc. The second argument: with the garbage collector held off.
+Rerun = Callable[[list[str], bool], tuple[Run, Run]]
 
 
 @dataclasses.dataclass
@@ -57,6 +57,9 @@ def compare(alone: Run, ours: Run, rerun: Rerun, again: int = AGAIN) -> Comparis
 
     A test is newly failing, or newly passing, if it is in the first run and in `again` further ones. The others whose results
     differ are unsteady: such a test has failed on both sides, or passed on both, at some time.
+
+    The last time the garbage collector runs between tests only. Else the results of tests that look at warnings of destructors
+    tell how many objects were made since it ran, which has to differ.
     """
     everything = names(alone, ours)
     worse = select(is_worse, alone, ours, everything)
@@ -64,8 +67,8 @@ def compare(alone: Run, ours: Run, rerun: Rerun, again: int = AGAIN) -> Comparis
     differing = worse + better
     reruns = 0
     while reruns < again and (worse or better):
-        alone_again, ours_again = rerun(worse + better)
         reruns += 1
+        alone_again, ours_again = rerun(worse + better, reruns == again)
         worse = select(is_worse, alone_again, ours_again, worse)
         better = select(is_better, alone_again, ours_again, better)
     return Comparison(

@@ -29,7 +29,6 @@ class EnvironmentFailure(Exception):
 
 def _pip(python: pathlib.Path | str, *arguments: str) -> None:
     command = [str(python), "-m", "pip", "--disable-pip-version-check", "-q", *arguments]
-    # Without the rights of this project's own environment variables, of which none is meant for pip.
     try:
         done = subprocess.run(
             command, cwd=BUILD, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PIP_LIMIT
@@ -106,7 +105,9 @@ class Environment:
         unpacked = self.folder / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)
         with tarfile.open(archive) as file:
-            file.extractall(unpacked, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            # None: the default of a Python without filters.
+            file.extraction_filter = getattr(tarfile, "data_filter", None)
+            file.extractall(unpacked)
         (root,) = unpacked.iterdir()
         os.rename(root, self.source)
         unpacked.rmdir()

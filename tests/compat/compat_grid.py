@@ -80,8 +80,7 @@ def text(rows: list[Row]) -> str:
     for line in table:
         # Numbers stand at the right.
         aligned = [
-            cell.rjust(width) if 2 <= column <= 6 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths))
+            cell.rjust(width) if 2 <= column <= 6 else cell.ljust(width) for column, (cell, width) in enumerate(zip(line, widths))
         ]
         lines.append("  ".join(aligned).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))

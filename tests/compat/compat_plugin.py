@@ -6,6 +6,7 @@ distributes tests tells the outcomes, and every process what it knows of itself.
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -51,6 +52,16 @@ class Reporter:
             compat_witness.append(REPORT, {"end": report.nodeid, "outcome": report.outcome, "detail": report.longreprtext})
 
 
+class HeldCollector:
+    """Garbage is collected between tests, and never within one."""
+
+    def pytest_sessionstart(self) -> None:
+        gc.disable()
+
+    def pytest_runtest_logfinish(self) -> None:
+        gc.collect()
+
+
 class Measure:
     """Tells what is known of tornadoc in a process that runs tests."""
 
@@ -72,3 +83,5 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(), "compat-reporter")
     if worker or not getattr(config.option, "numprocesses", None):
         config.pluginmanager.register(Measure(), "compat-measure")
+        if os.environ.get("COMPAT_HOLD_COLLECTOR"):
+            config.pluginmanager.register(HeldCollector(), "compat-collector")

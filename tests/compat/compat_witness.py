@@ -37,9 +37,9 @@ class Counts:
 
     def __init__(self) -> None:
         import suite_recording
-        from tornadoc import _native
 
         import tornadoc
+        from tornadoc import _native
 
         self.sockets = 0
         self._loops, self._others = suite_recording.count_loops(tornadoc.EventLoop)
@@ -49,7 +49,7 @@ class Counts:
             self.sockets += 1
             return listen(server, *args)
 
-        _native.HTTPServer._listen = counting  # type: ignore[assignment, method-assign]
+        _native.HTTPServer._listen = counting  # type: ignore[method-assign]
 
     def as_event(self) -> dict[str, Any]:
         return {"loops": sum(self._loops.values()), "other_loops": dict(self._others), "sockets": self.sockets}
