@@ -23,6 +23,8 @@ class Application:
     #: Other arguments of its pytest.
     options: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    #: Files of the root of its source distribution to write: names and contents.
+    files: tuple[tuple[str, str], ...] = ()
     #: Seconds for the suite, once.
     limit: int = 900
     #: Does it serve HTTP in the process of the tests? Then tornadoc counts as active only if its server was in use there.
@@ -52,8 +54,10 @@ APPLICATIONS = (
     Application(
         "luigi",
         ">=3.6,<4",
-        (*_PYTEST, "mock>=5,<6", "sqlalchemy>=2,<3", "psutil", "requests-unixsocket", "selenium>=4,<5"),
-        ("test/server_test.py", "test/rpc_test.py", "test/scheduler_visualisation_test.py", "test/custom_metrics_test.py"),
+        (*_PYTEST, "mock>=5,<6", "sqlalchemy>=2,<3", "psutil", "requests>=2.28,<2.32", "requests-unixsocket>=0.3,<0.4"),
+        ("test/server_test.py", "test/rpc_test.py", "test/custom_metrics_test.py", "test/worker_scheduler_com_test.py"),
+        # Its clients wait half a minute after a refusal.
+        files=(("luigi.cfg", "[core]\nrpc-retry-wait = 1\n"),),
         note="server, remote scheduler",
     ),
     Application(
@@ -64,7 +68,7 @@ APPLICATIONS = (
         serves=False,
         note="zmqstream, ioloop, futures",
     ),
-    Application("jupyter-server-proxy", ">=4.4,<5", (*_PYTEST, "pytest-asyncio>=0.24,<2", "jupyterhub>=5,<7"), ("tests",)),
+    Application("jupyter-server-proxy", ">=4.4,<5", (*_PYTEST, "jupyter-server-proxy[test]"), ("tests",)),
     Application(
         "sentry-sdk",
         ">=2.20,<3",

@@ -49,6 +49,16 @@ def build_wheel() -> pathlib.Path:
     return wheel
 
 
+def has_pytest_settings(folder: pathlib.Path) -> bool:
+    """Does pytest find its settings in this folder itself?"""
+    sections = {"pyproject.toml": "[tool.pytest", "setup.cfg": "[tool:pytest]", "tox.ini": "[pytest]"}
+    if any((folder / name).exists() for name in ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml")):
+        return True
+    return any(
+        (folder / name).exists() and section in (folder / name).read_text(encoding="utf-8") for name, section in sections.items()
+    )
+
+
 class Environment:
     """The environment of one application. `prepare()` makes what is missing."""
 
@@ -111,3 +121,8 @@ class Environment:
         (root,) = unpacked.iterdir()
         os.rename(root, self.source)
         unpacked.rmdir()
+        for path, content in self.application.files:
+            (self.source / path).write_text(content, encoding="utf-8")
+        if not has_pytest_settings(self.source):
+            # Or pytest would find this project's settings further up.
+            (self.source / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

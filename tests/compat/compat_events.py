@@ -24,6 +24,8 @@ class Run:
     ends: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     #: The other processes that used Tornado and came to their end.
     children: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    #: Sockets that native servers listened on, in the processes of the tests and in those that these have forked.
+    sockets: int = 0
     seconds: float = 0.0
     #: Why it did not come to its end, if so.
     broken: str = ""
@@ -34,8 +36,9 @@ class Run:
     def count(self, *outcomes: str) -> int:
         return sum(1 for outcome in self.outcomes.values() if outcome in outcomes)
 
-    def total(self, key: str) -> int:
-        return sum(end.get(key, 0) for end in self.ends)
+    def loops(self) -> int:
+        """The native loops that were made."""
+        return sum(end.get("loops", 0) for end in self.ends)
 
     def active(self, serves: bool) -> str:
         """Was tornadoc in use in all processes that ran tests? "yes", or why not, as they measured it themselves."""
@@ -45,9 +48,9 @@ class Run:
             return "no: inactive"
         if not all(end.get("in_front") for end in self.ends):
             return "no: not installed"
-        if serves and not self.total("sockets"):
+        if serves and not self.sockets:
             return "no: its HTTPServer listened to nothing"
-        if not serves and not self.total("loops"):
+        if not serves and not self.loops():
             return "no: no loop of its own was made"
         return "yes"
 
@@ -81,6 +84,8 @@ def collect(events: Iterable[dict[str, Any]]) -> Run:
                 run.details[name] = event["detail"]
         elif "done" in event:
             run.ends.append(event)
+        elif "listens" in event:
+            run.sockets += 1
         elif "process" in event:
             run.children.append(event)
     for name in running:
