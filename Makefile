@@ -6,7 +6,6 @@
 #   make test-all                                               the suite on every CPython that is found
 #   make asan                                                   the Python tests under AddressSanitizer and UBSan
 #   make compat [ARGS="terminado --markdown"]                   tests of real applications, with Tornado alone and with tornadoc
-#   make loop-libraries [ARGS=aiohttp]                          tests of asyncio libraries on the stdlib's loop and on tornadoc's
 #   make fuzz [FUZZ_SECONDS=20]                                 run the fuzz targets
 #   make bench [ARGS=--quick]                                   benchmarks beside Tornado and others
 #   make bench-loop, make bench-echo [ARGS=--quick]             of the event loop; of sockets and streams
@@ -112,10 +111,6 @@ asan: $(ENV_STAMP)
 .PHONY: compat
 compat: build
 	$(BIN)/python tests/compat/compat.py $(ARGS)
-
-.PHONY: loop-libraries
-loop-libraries: build
-	$(BIN)/python tests/suite/libraries.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(ENV_STAMP)

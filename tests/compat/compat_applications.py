@@ -37,7 +37,7 @@ class Application:
         return self.name + self.versions
 
 
-_PYTEST = ("pytest>=8,<9", "pytest-timeout>=2.3,<3")
+_PYTEST = ("pytest>=8,<10", "pytest-timeout>=2.3,<3")
 
 #: How tornadoc comes into Tornado's own tests: the name of a level -> what the grid calls it.
 TORNADO_LEVELS = {
@@ -86,6 +86,49 @@ APPLICATIONS = (
         note="Tornado integration",
     ),
     Application("jupyter_server", ">=2.15,<3", (*_PYTEST, "jupyter_server[test]"), ("tests",), limit=2400),
+    # Two libraries of asyncio, for the event loop.
+    Application(
+        "aiohttp",
+        ">=3.14.5,<3.15",
+        (
+            *_PYTEST,
+            "blockbuster",
+            "brotli",
+            "freezegun",
+            "gunicorn",
+            "isal",
+            "proxy.py",
+            "pytest-codspeed",
+            "pytest-cov",
+            "pytest-mock",
+            "pytest-xdist>=3.6,<4",
+            "python-on-whales",
+            "trustme",
+            "zlib_ng",
+        ),
+        ("tests",),
+        # Benchmarks and the type checker's tests are not about loops; what is marked internal inspects aiohttp's own files.
+        (
+            "--numprocesses=2",
+            "--no-cov",
+            "-m",
+            "not dev_mode and not internal and not autobahn",
+            "--ignore-glob=*/test_benchmarks_*",
+        ),
+        limit=2400,
+        serves=False,
+        note="loop",
+    ),
+    Application(
+        "anyio",
+        ">=4.16,<4.17",
+        (*_PYTEST, "blockbuster", "hypothesis", "psutil", "pytest-mock", "pytest-xdist>=3.6,<4", "trustme", "truststore"),
+        ("tests",),
+        ("--numprocesses=2", "-m", "not network", "-k", "not trio and not uvloop"),
+        limit=2400,
+        serves=False,
+        note="loop",
+    ),
 )
 
 

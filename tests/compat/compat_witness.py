@@ -33,8 +33,8 @@ def measure() -> dict[str, Any]:
 
 
 class Counts:
-    """Counts the native loops that are made in this process from now on, and tells of each socket that a native HTTPServer listens
-    on, at once: tests serve in forked processes, too, that end without a word. tornadoc has to be installed."""
+    """Counts the native loops that are made in this process from now on, and tells of each socket that a native HTTPServer
+    listens on, at once: tests serve in forked processes, too, that end without a word. tornadoc has to be installed."""
 
     def __init__(self) -> None:
         import suite_recording
