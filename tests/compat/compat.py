@@ -107,7 +107,8 @@ class Side:
             variables = self._variables(scratch, report)
             if hold_collector:
                 variables["COMPAT_HOLD_COLLECTOR"] = "1"
-            broken = compat_process.run(command, folder, variables, output, application.limit, progress)
+            confined = [sys.executable, str(HERE / "compat_confine.py"), *command]
+            broken = compat_process.run(confined, folder, variables, output, application.limit, progress)
         run = compat_events.read(report)
         run.seconds = time.monotonic() - started
         run.broken = f"{name}: {broken}: see {output.relative_to(BUILD.parent.parent)}" if broken else ""

@@ -292,3 +292,19 @@ def test_daemons_of_tests_are_ended(tmp_path: pathlib.Path, how: str, limit: str
             os.kill(int(text), 0)
     else:
         assert how == "hang"
+
+
+INTERFACES = "import socket; print(sorted(name for _, name in socket.if_nameindex())); socket.create_server(('127.0.0.1', 0))"
+
+
+def test_suites_have_a_network_of_their_own() -> None:
+    done = subprocess.run(
+        [sys.executable, str(HERE / "compat_confine.py"), sys.executable, "-c", INTERFACES],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    if "without a network of its own" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.stdout.strip() == "['lo']"
