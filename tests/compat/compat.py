@@ -30,6 +30,10 @@ from compat_environment import BUILD, HERE, Environment, EnvironmentFailure, bui
 from compat_events import Run
 from compat_grid import Row
 
+# Beside Tornado's own suite, which they are about.
+sys.path.append(str(HERE.parent / "suite"))
+import suite_exclusions
+
 RESULTS = BUILD / "results"
 ALONE = "alone"
 OURS = "tornadoc"
@@ -135,6 +139,17 @@ class Side:
         }
 
 
+def excluded(application: Application, tests: list[str]) -> dict[str, str]:
+    """Those of `tests` that have to fail with tornadoc, and why: suite_exclusions.py has them, for Tornado's own."""
+    found = {}
+    for test in tests if not application.tests else ():
+        module, _, name = test.partition(".")
+        exclusion = suite_exclusions.find(suite_exclusions.TORNADO, module, name)
+        if exclusion is not None and exclusion.kind == suite_exclusions.FAILS:
+            found[test] = exclusion.reason
+    return found
+
+
 def judge(environment: Environment, level: str, alone: Run) -> tuple[Row, Run]:
     """Run one of tornadoc's sides and compare it with Tornado's."""
     application = environment.application
@@ -148,6 +163,8 @@ def judge(environment: Environment, level: str, alone: Run) -> tuple[Row, Run]:
         )
 
     comparison = compat_compare.compare(alone, ours, rerun)
+    excuses = excluded(application, comparison.newly_failing)
+    comparison.newly_failing = [name for name in comparison.newly_failing if name not in excuses]
     active = ours.active(application.serves)
     if active == "yes" and not alone.inactive():
         active = "no: it was active with Tornado alone as well"
@@ -159,6 +176,7 @@ def judge(environment: Environment, level: str, alone: Run) -> tuple[Row, Run]:
         date=datetime.date.today().isoformat(),
         active=active,
         comparison=comparison,
+        excluded=excuses,
         children=len(ours.children_of_tests()),
         children_active=sum(1 for child in ours.children_of_tests() if child["in_front"]),
         note=application.note,

@@ -21,6 +21,8 @@ class Row:
     #: "yes", or why not, as measured in the processes of the tests.
     active: str
     comparison: Comparison
+    #: Tests that newly fail, and why they have to; they don't count.
+    excluded: dict[str, str] = dataclasses.field(default_factory=dict)
     #: Processes that the tests started and that used Tornado; those of them that had tornadoc in front of it.
     children: int = 0
     children_active: int = 0
@@ -52,7 +54,7 @@ def cells(row: Row) -> tuple[str, ...]:
         str(made.tests),
         str(made.same),
         str(both),
-        str(len(made.newly_failing)),
+        str(len(made.newly_failing)) + (f" (and {len(row.excluded)} excluded)" if row.excluded else ""),
         str(len(made.newly_passing)),
         row.active + (f", and in {row.children_active} of {row.children} child processes" if row.children else ""),
     )
@@ -62,6 +64,7 @@ def remarks(row: Row) -> list[str]:
     """A line for each test of interest and each thing that is wrong."""
     made = row.comparison
     lines = [f"NEWLY FAILING {name}" for name in made.newly_failing]
+    lines += [f"newly failing, and excluded, {name}: {reason}" for name, reason in row.excluded.items()]
     lines += [f"newly passing {name}" for name in made.newly_passing]
     times = "once" if made.reruns == 1 else f"{made.reruns} times"
     lines += [f"differed, and not again when run {times} more on both sides: {name}" for name in made.unsteady]

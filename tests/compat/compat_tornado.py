@@ -47,6 +47,9 @@ def main() -> None:
     elif options.level == "httpserver":
         sys.argv.append("--httpserver=tornadoc.httpserver.HTTPServer")
 
+    # What the runner finds by itself only as the main module.
+    sys.argv.append("tornado.test.runtests.all")
+
     from tornado.test import runtests
 
     recorder = suite_recording.Recorder(os.environ["COMPAT_REPORT"], "tornado.test.", LIMIT)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from typing import Any
 
+import compat
 import compat_applications as apps
 import compat_compare
 import compat_events
 import compat_grid
 import compat_process
 import pytest
+import suite_exclusions
 from compat_compare import Comparison
 from compat_events import Run
 from compat_grid import Row
@@ -132,6 +134,21 @@ def test_the_text_names_tests() -> None:
     assert "    NEWLY FAILING t::fails" in lines
     assert "    differed, and not again when run 3 times more on both sides: t::unsteady" in lines
     assert sum(line.startswith("other") for line in lines) == 1
+
+
+def test_an_excluded_test_does_not_count_and_is_named() -> None:
+    judged = well(excluded={"t::other": "a reason"})
+    assert judged.is_well()
+    assert "newly failing, and excluded, t::other: a reason" in compat_grid.text([judged])
+    assert "| 0 (and 1 excluded) |" in compat_grid.markdown([judged])
+
+
+def test_exclusions_are_those_of_tornados_suite() -> None:
+    assert compat.excluded(apps.find(["flower"])[0], ["web_test.A.b"]) == {}
+    exclusion = suite_exclusions.Exclusion("a reason")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(suite_exclusions.TORNADO, "web_test/A.b", exclusion)
+        assert compat.excluded(apps.find(["tornado"])[0], ["web_test.A.b", "web_test.A.c"]) == {"web_test.A.b": "a reason"}
 
 
 def test_the_markdown_has_as_many_cells_as_headings() -> None:
