@@ -140,8 +140,8 @@ class Side:
 
 
 def excluded(application: Application, tests: list[str]) -> dict[str, str]:
-    """Those of `tests` that have to fail with tornadoc, and why: suite_exclusions.py has them, for Tornado's own."""
-    found = {}
+    """Those of `tests` that have to fail with tornadoc, and why."""
+    found = {test: reason for test, reason in application.exclusions if test in tests}
     for test in tests if not application.tests else ():
         module, _, name = test.partition(".")
         exclusion = suite_exclusions.find(suite_exclusions.TORNADO, module, name)
