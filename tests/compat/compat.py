@@ -135,7 +135,10 @@ class Side:
             "PYTHONDONTWRITEBYTECODE": "1",
             # A busy machine is no reason to fail.
             "ASYNC_TEST_TIMEOUT": "60",
-            **dict(self.environment.application.environment),
+            **{
+                name: value.replace("{source}", str(self.environment.source))
+                for name, value in self.environment.application.environment
+            },
         }
 
 

@@ -22,6 +22,7 @@ class Application:
     tests: tuple[str, ...] = ()
     #: Other arguments of its pytest.
     options: tuple[str, ...] = ()
+    #: Names and values; {source} is the root of its source distribution.
     environment: tuple[tuple[str, str], ...] = ()
     #: Files of the root of its source distribution to write: names and contents.
     files: tuple[tuple[str, str], ...] = ()
@@ -80,7 +81,18 @@ APPLICATIONS = (
         serves=False,
         note="zmqstream, ioloop, futures",
     ),
-    Application("jupyter-server-proxy", ">=4.4,<5", (*_PYTEST, "jupyter-server-proxy[test]"), ("tests",)),
+    Application(
+        "jupyter-server-proxy",
+        ">=4.4,<5",
+        (*_PYTEST, "jupyter-server-proxy[test,lab]"),
+        ("tests",),
+        # The acceptance tests drive a browser.
+        ("--ignore=tests/acceptance",),
+        # It starts servers, which refuse to run as root otherwise.
+        environment=(("JUPYTER_CONFIG_PATH", "{source}/settings"),),
+        files=(("settings/jupyter_server_config.json", '{"ServerApp": {"allow_root": true}}'),),
+        limit=1800,
+    ),
     Application(
         "sentry-sdk",
         ">=2.20,<3",

@@ -122,6 +122,7 @@ class Environment:
         os.rename(root, self.source)
         unpacked.rmdir()
         for path, content in self.application.files:
+            (self.source / path).parent.mkdir(parents=True, exist_ok=True)
             (self.source / path).write_text(content, encoding="utf-8")
         if not has_pytest_settings(self.source):
             # Or pytest would find this project's settings further up.
