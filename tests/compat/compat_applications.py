@@ -90,7 +90,7 @@ APPLICATIONS = (
         ("--ignore=tests/acceptance",),
         # It starts servers, which refuse to run as root otherwise.
         environment=(("JUPYTER_CONFIG_PATH", "{source}/settings"),),
-        files=(("settings/jupyter_server_config.json", '{"ServerApp": {"allow_root": true}}'),),
+        files=(("settings/jupyter_config.json", '{"ServerApp": {"allow_root": true}}'),),
         limit=1800,
     ),
     Application(
