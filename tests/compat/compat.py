@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -235,6 +236,8 @@ def main() -> int:
         for application in applications:
             rows += stored_rows(application)
     else:
+        # What it has started is ended on the way out.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         compat_process.adopt_orphans()
         print("building a wheel of tornadoc", file=sys.stderr, flush=True)
         wheel = build_wheel()

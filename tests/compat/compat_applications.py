@@ -67,7 +67,15 @@ APPLICATIONS = (
     Application(
         "luigi",
         ">=3.6,<4",
-        (*_PYTEST, "mock>=5,<6", "sqlalchemy>=2,<3", "psutil", "requests>=2.28,<2.32", "requests-unixsocket>=0.3,<0.4"),
+        (
+            *_PYTEST,
+            "mock>=5,<6",
+            "sqlalchemy>=2,<3",
+            "psutil",
+            "requests>=2.28,<2.32",
+            "requests-unixsocket>=0.3,<0.4",
+            "urllib3<2",
+        ),
         ("test/server_test.py", "test/rpc_test.py", "test/custom_metrics_test.py", "test/worker_scheduler_com_test.py"),
         # Its clients wait half a minute after a refusal.
         files=(("luigi.cfg", "[core]\nrpc-retry-wait = 1\n"),),
@@ -109,7 +117,15 @@ APPLICATIONS = (
         ("tests/integrations/tornado",),
         note="Tornado integration",
     ),
-    Application("jupyter_server", ">=2.15,<3", (*_PYTEST, "jupyter_server[test]"), ("tests",), limit=2400),
+    Application(
+        "jupyter_server",
+        ">=2.15,<3",
+        (*_PYTEST, "jupyter_server[test]"),
+        ("tests",),
+        # Tornado 6.6 deprecates what its tests use, and they take every warning for an error.
+        ("-W", "ignore:The method, uri, and version arguments to HTTPServerRequest:DeprecationWarning"),
+        limit=2400,
+    ),
     # Two libraries of asyncio, for the event loop.
     Application(
         "aiohttp",

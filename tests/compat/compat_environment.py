@@ -73,7 +73,7 @@ class Environment:
     def prepare(self, wheel: pathlib.Path, fresh: bool = False) -> None:
         """Install tornadoc, the application and what its tests need. `fresh`: all of it anew. Raises EnvironmentFailure."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        wanted = f"{sys.version}\n{self.application!r}\n"
+        wanted = f"{sys.version}\n{self.application.requirement}\n{self.application.requirements}\n"
         if fresh or not self._stamp.exists() or self._stamp.read_text(encoding="utf-8") != wanted:
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(self.venv)], check=True)
             _pip(self.python, "install", str(wheel), self.application.requirement, *self.application.requirements)
@@ -82,6 +82,8 @@ class Environment:
             self._stamp.write_text(wanted, encoding="utf-8")
         else:
             _pip(self.python, "install", "--no-deps", "--force-reinstall", str(wheel))
+        if self.application.tests:
+            self._write_files()
 
     def version_of(self, package: str) -> str:
         """The version of a package that is installed in it."""
@@ -121,6 +123,9 @@ class Environment:
         (root,) = unpacked.iterdir()
         os.rename(root, self.source)
         unpacked.rmdir()
+
+    def _write_files(self) -> None:
+        """What the application's entry wants to have in the sources, and settings for pytest if it has none."""
         for path, content in self.application.files:
             (self.source / path).parent.mkdir(parents=True, exist_ok=True)
             (self.source / path).write_text(content, encoding="utf-8")
