@@ -94,8 +94,8 @@ APPLICATIONS = (
         ">=4.4,<5",
         (*_PYTEST, "jupyter-server-proxy[test,lab]"),
         ("tests",),
-        # The acceptance tests drive a browser.
-        ("--ignore=tests/acceptance",),
+        # The acceptance tests drive a browser. At times a server does not end, with Tornado alone as well.
+        ("--ignore=tests/acceptance", "--timeout=120"),
         # It starts servers, which refuse to run as root otherwise.
         environment=(("JUPYTER_CONFIG_PATH", "{source}/settings"),),
         files=(("settings/jupyter_config.json", '{"ServerApp": {"allow_root": true}}'),),
