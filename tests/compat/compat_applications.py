@@ -55,7 +55,8 @@ _DOCTEST = (
 )
 
 _SNAPSHOT = (
-    "lists the Python functions in each class's own dict: methods in C are none, and inherited; routing's classes have a __setattr__"
+    "lists the Python functions in each class's own dict: methods in C are none, and are inherited; the classes of routing have "
+    "a __setattr__"
 )
 
 APPLICATIONS = (
@@ -131,7 +132,12 @@ APPLICATIONS = (
         (*_PYTEST, "jupyter_server[test]"),
         ("tests",),
         # Tornado 6.6 deprecates what its tests use, and they take every warning for an error.
-        ("-W", "ignore:The method, uri, and version arguments to HTTPServerRequest:DeprecationWarning"),
+        (
+            "-W",
+            "ignore:The method, uri, and version arguments to HTTPServerRequest:DeprecationWarning",
+            "-W",
+            "ignore:The start_line argument to HTTPServerRequest:DeprecationWarning",
+        ),
         limit=2400,
     ),
     # Two libraries of asyncio, for the event loop.
