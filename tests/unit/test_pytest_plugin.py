@@ -57,7 +57,7 @@ ACTIVE = f"tornadoc: {tornadoc.__version__}, active, in front of Tornado {tornad
 
 @pytest.mark.parametrize("mode", [None, "auto", "require"])
 def test_other_plugins_may_have_imported_tornado_before(tmp_path, mode):
-    """Those of packages come first in pytest 9, and with the variable tornadoc with them: no warning that it can't be rewritten."""
+    """Those of packages come first in pytest 9, and with the variable tornadoc with them: no warning that it is not rewritten."""
     (tmp_path / "first.py").write_text("import tornado.web\n")
     result = run(tmp_path, "-p", "first", "-p", "tornadoc", mode=mode)
     assert result.returncode == 0 and ACTIVE in result.stdout and "2 passed" in result.stdout, result
