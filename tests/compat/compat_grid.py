@@ -97,11 +97,14 @@ def markdown(rows: list[Row]) -> str:
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * 5 + "---|"]
     for row in rows:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |")
+    # What several rows have in common is said once.
+    said: dict[str, list[str]] = {}
     for row in rows:
-        lines += [f"- {row.name}: {remark}" for remark in remarks(row)]
+        for remark in remarks(row):
+            said.setdefault(remark, []).append(row.name)
+    if said:
+        lines += ["", *(f"- {'; '.join(names)}: {remark}" for remark, names in said.items())]
     if rows:
-        # Lists need an empty line in front of them.
-        lines.insert(2 + len(rows), "") if len(lines) > 2 + len(rows) else None
         versions = sorted({f"Tornado {row.tornado}, CPython {row.python}" for row in rows})
         lines += ["", f"{'; '.join(versions)}; {max(row.date for row in rows)}."]
     return "\n".join(lines)
