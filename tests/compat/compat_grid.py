@@ -60,14 +60,15 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def remarks(row: Row) -> list[str]:
-    """A line for each test of interest and each thing that is wrong."""
+def remarks(row: Row, most: int | None = None) -> list[str]:
+    """A line for each test of interest and each thing that is wrong. Of more than `most` unsteady tests the number."""
     made = row.comparison
     lines = [f"NEWLY FAILING {name}" for name in made.newly_failing]
     lines += [f"newly failing, and excluded, {name}: {reason}" for name, reason in row.excluded.items()]
     lines += [f"newly passing {name}" for name in made.newly_passing]
     times = "once" if made.reruns == 1 else f"{made.reruns} times"
-    lines += [f"differed, and not again when run {times} more on both sides: {name}" for name in made.unsteady]
+    unsteady = made.unsteady if most is None or len(made.unsteady) <= most else [f"{len(made.unsteady)} tests"]
+    lines += [f"differed, and not again when run {times} more on both sides: {name}" for name in unsteady]
     if row.broken:
         lines.append(f"INCOMPLETE {row.broken}")
     if row.active != "yes":
@@ -100,7 +101,7 @@ def markdown(rows: list[Row]) -> str:
     # What several rows have in common is said once.
     said: dict[str, list[str]] = {}
     for row in rows:
-        for remark in remarks(row):
+        for remark in remarks(row, most=3):
             said.setdefault(remark, []).append(row.name)
     if said:
         lines += ["", *(f"- {'; '.join(names)}: {remark}" for remark, names in said.items())]

@@ -159,6 +159,12 @@ def test_the_markdown_has_as_many_cells_as_headings() -> None:
     assert lines[-1] == "Tornado 6.6, CPython 3.11; 2026-01-02."
 
 
+def test_the_markdown_counts_many_unsteady_tests() -> None:
+    judged = row(comparison=Comparison(10, 6, 0, [], [], ["a", "b", "c", "d"], 1))
+    assert "- app: differed, and not again when run once more on both sides: 4 tests" in compat_grid.markdown([judged])
+    assert "more on both sides: d" in compat_grid.text([judged])
+
+
 def test_a_row_survives_json() -> None:
     assert compat_grid.from_json(json.loads(json.dumps(row().as_json()))) == row()
 
