@@ -66,9 +66,8 @@ def remarks(row: Row, most: int | None = None) -> list[str]:
     lines = [f"NEWLY FAILING {name}" for name in made.newly_failing]
     lines += [f"newly failing, and excluded, {name}: {reason}" for name, reason in row.excluded.items()]
     lines += [f"newly passing {name}" for name in made.newly_passing]
-    times = "once" if made.reruns == 1 else f"{made.reruns} times"
     unsteady = made.unsteady if most is None or len(made.unsteady) <= most else [f"{len(made.unsteady)} tests"]
-    lines += [f"differed, and not again when run {times} more on both sides: {name}" for name in unsteady]
+    lines += [f"differed, but not each time when run again on both sides: {name}" for name in unsteady]
     if row.broken:
         lines.append(f"INCOMPLETE {row.broken}")
     if row.active != "yes":
