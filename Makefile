@@ -5,7 +5,7 @@
 #   make test-python PYTHON=python3.13                          the Python tests on another interpreter
 #   make test-all                                               the suite on every CPython that is found
 #   make asan                                                   the Python tests under AddressSanitizer and UBSan
-#   make loop-libraries [ARGS=aiohttp]                          tests of asyncio libraries on the stdlib's loop and on tornadoc's
+#   make compat [ARGS="terminado --markdown"]                   tests of real applications, with Tornado alone and with tornadoc
 #   make fuzz [FUZZ_SECONDS=20]                                 run the fuzz targets
 #   make bench [ARGS=--quick]                                   benchmarks beside Tornado and others
 #   make bench-loop, make bench-echo [ARGS=--quick]             of the event loop; of sockets and streams
@@ -108,9 +108,9 @@ asan: $(ENV_STAMP)
 	    UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(abspath $(BIN))/python $(PYTEST) $(NOT_PYTHON) $(TESTS)
 
-.PHONY: loop-libraries
-loop-libraries: build
-	$(BIN)/python tests/suite/libraries.py $(ARGS)
+.PHONY: compat
+compat: build
+	$(BIN)/python tests/compat/compat.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(ENV_STAMP)

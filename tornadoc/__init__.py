@@ -14,6 +14,8 @@ Four ways to use it::
 ``tornadoc.X`` is ``tornado.X`` for every module X that tornadoc does not replace. Where the native module can't run (another
 system than Linux, a version of Tornado outside the tested range, an installation without the extension), ``tornadoc.active`` is
 False, every ``tornadoc.X`` is ``tornado.X``, and ``tornadoc.why_inactive`` says why.
+
+For `pytest -p tornadoc`, which would warn where it is imported already: PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations

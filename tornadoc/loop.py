@@ -18,6 +18,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from tornado.ioloop import IOLoop
+
 from tornadoc import _native
 from tornadoc._transports import NativeTransports
 
@@ -202,7 +204,11 @@ class EventLoop(NativeTransports, _native.EventLoop, asyncio.SelectorEventLoop):
         """Close the loop and what its HTTP servers still serve; see asyncio's `loop.close()`."""
         if not self.is_running() and not self.is_closed():
             # While its callbacks may still schedule something.
-            self._engine.close(False)
+            left = self._engine.close(False)
+            # As IOLoop.handlers keeps Tornado's: their sockets are not dropped before the IOLoop is.
+            io_loop = IOLoop._ioloop_for_asyncio.get(self)
+            if io_loop is not None:
+                io_loop._left_open = left  # type: ignore[attr-defined]
         super().close()
 
 

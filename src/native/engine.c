@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "errors.h"
+#include "stream.h"
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -359,15 +360,18 @@ static void close_descriptors(EngineObject *self)
 
 PyDoc_STRVAR(engine_close_doc,
              "close($self, files=True, /)\n--\n\nClose everything that it serves, and itself (IOLoop.close(all_fds=True) calls "
-             "this). With files=False, streams are let go of with their descriptors open, as loop.close() does.");
+             "this). With files=False, streams are let go of with their descriptors open, as loop.close() does. Returns them.");
 
-/* Closes one of the objects that are served; false if there is none left. */
-static bool close_one(EngineObject *self)
+/* Closes one of the objects that are served; false if there is none left. Streams that stay open are put into `left`. */
+static bool close_one(EngineObject *self, PyObject *left)
 {
     for (uint32_t i = 0; i < self->poller.slot_count; i++) {
         if (self->poller.slots[i].fn == on_source_event) {
             struct engine_source *source = self->poller.slots[i].owner;
             PyObject *served = Py_NewRef(source->owner);
+            if (self->keep_files && source->kind == &stream_engine_kind && PyList_Append(left, served) < 0) {
+                PyErr_Clear(); /* what has to be closed comes first: without memory the stream goes with its last user */
+            }
             source->kind->on_close(served);
             /* Whatever it did, the loop over the slots must come to an end. */
             engine_unwatch(self, source);
@@ -384,9 +388,13 @@ static PyObject *engine_close(EngineObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|p:close", &files)) {
         return NULL;
     }
+    PyObject *left = PyList_New(0);
+    if (left == NULL) {
+        return NULL;
+    }
     Py_INCREF(self);
     self->keep_files = !files;
-    while (!self->closed && close_one(self)) {
+    while (!self->closed && close_one(self, left)) {
         /* From the start each time: callbacks may have registered something in a slot that was passed. */
     }
     while (self->ready != NULL) {
@@ -401,7 +409,7 @@ static PyObject *engine_close(EngineObject *self, PyObject *args)
     close_descriptors(self);
     Py_CLEAR(self->sockets);
     Py_DECREF(self);
-    Py_RETURN_NONE;
+    return left;
 }
 
 static int setup(EngineObject *self)

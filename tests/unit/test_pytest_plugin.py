@@ -47,11 +47,20 @@ def run(folder, *arguments, mode=None, conftest=CONFTEST):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TORNADOC", "PYTEST_"))}
     if mode is not None:
         environment["TORNADOC"] = mode
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", *arguments, "test_it.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment, check=False)
 
 
 ACTIVE = f"tornadoc: {tornadoc.__version__}, active, in front of Tornado {tornado.version}\n"
+
+
+@pytest.mark.parametrize("mode", [None, "auto", "require"])
+def test_other_plugins_may_have_imported_tornado_before(tmp_path, mode):
+    """Those of packages come first in pytest 9, and with the variable tornadoc with them: no warning that it is not rewritten."""
+    (tmp_path / "first.py").write_text("import tornado.web\n")
+    result = run(tmp_path, "-p", "first", "-p", "tornadoc", mode=mode)
+    assert result.returncode == 0 and ACTIVE in result.stdout and "2 passed" in result.stdout, result
 
 
 @pytest.mark.parametrize("mode", [None, "auto", "require"])

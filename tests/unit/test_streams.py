@@ -11,7 +11,9 @@ import weakref
 
 import pytest
 from stream_support import IMPLEMENTATIONS, logged, new_loops, run, socket_pair
+from tornado.ioloop import IOLoop
 from tornado.iostream import StreamBufferFullError, StreamClosedError, UnsatisfiableReadError
+from tornado.platform.asyncio import AsyncIOLoop
 
 import tornadoc.iostream
 
@@ -31,6 +33,30 @@ async def closed(stream):
     event = asyncio.Event()
     stream.set_close_callback(event.set)
     await event.wait()
+
+
+def test_an_open_stream_lives_as_long_as_the_ioloop_of_a_closed_loop(iostreams, loop):
+    """Its socket is dropped, with a ResourceWarning, when the IOLoop is, and not before."""
+    sock, peer = socket.socketpair()
+
+    async def main():
+        stream = iostreams.IOStream(sock)
+        pending = stream.read_bytes(1)
+        del pending
+        return IOLoop.current(), weakref.ref(stream)
+
+    made = new_loops()[loop]()
+    io_loop, stream = made.run_until_complete(main())
+    made.close()
+    gc.collect()
+    assert stream() is not None
+    del io_loop, made
+    # An IOLoop whose asyncio loop was closed is forgotten when another one is made.
+    AsyncIOLoop(make_current=False).close()
+    gc.collect()
+    assert stream() is None
+    sock.close()
+    peer.close()
 
 
 # -- reading --
