@@ -201,9 +201,17 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     }
     /* Held here as well: matchers and routers of the application's own may close the connection. */
     self->request = (RequestObject *)Py_NewRef((PyObject *)request);
-    int status = check_query(request);
-    if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
-        status = apply_xheaders(self, request);
+    /* First, so that a refusal names the client that the proxy tells of. */
+    int status = self->server->xheaders && has_proxy_fields(self->head) ? apply_xheaders(self, request) : 0;
+    if (status == 0 && self->phase != CONN_CLOSED) {
+        struct td_span host;
+        struct td_verdict why;
+        if (td_rules_host(self->head, &host, &why) != TD_OK) {
+            conn_refuse(self, &why);
+            Py_DECREF(request);
+            return 0;
+        }
+        status = check_query(request);
     }
     if (status == 0 && self->phase != CONN_CLOSED) {
         status = application_find(application, request, &route);
@@ -234,11 +242,6 @@ int conn_begin_request(ServerConnectionObject *self)
             return -1;
         }
         return self->phase == CONN_CLOSED ? 0 : conn_delegate_headers(self);
-    }
-    struct td_span host;
-    if (td_rules_host(self->head, &host, &why) != TD_OK) {
-        conn_refuse(self, &why);
-        return 0;
     }
     Py_INCREF(application);
     int status = begin_native(self, application);
