@@ -237,6 +237,8 @@ enum native_name {
     X(connection, "Connection") \
     X(close, "close") \
     X(keep_alive, "Keep-Alive") \
+    X(transfer_encoding, "Transfer-Encoding") \
+    X(chunked, "chunked") \
     X(html, "text/html; charset=UTF-8") \
     X(json, "application/json; charset=UTF-8") \
     X(content_encoding, "Content-Encoding") \
@@ -343,6 +345,7 @@ enum native_text {
     X(accepted_socket) \
     X(get_running_loop) \
     X(partial) \
+    X(raise_error) \
     X(log_io_loop) \
     X(watch_result) \
     X(time) \
