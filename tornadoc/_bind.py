@@ -30,6 +30,7 @@ import tornado.platform.asyncio
 import tornado.web
 
 from tornadoc import (
+    _access_log,
     _engine,
     _native,
     _run,
@@ -83,10 +84,10 @@ def bind() -> None:
         RequestStartLine=tornado.httputil.RequestStartLine,
         ResponseStartLine=tornado.httputil.ResponseStartLine,
         gzip_delegate=tornado.http1connection._GzipMessageDelegate,
-        access_log=tornado.log.access_log,
         app_log=tornado.log.app_log,
         gen_log=tornado.log.gen_log,
         escape=tornado.escape,
+        web_globals=vars(tornado.web),
         responses=tornado.httputil.responses,  # type: ignore[attr-defined]
         server_version="TornadoServer/" + tornado.version,
         # the standard library's
@@ -120,6 +121,7 @@ def bind() -> None:
         time=time,
         watch_result=ioloop.watch_result,
         WeakValueDictionary=weakref.WeakValueDictionary,
+        write_access_line=_access_log.write_line,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,

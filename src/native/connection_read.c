@@ -19,6 +19,7 @@
 #define LINGER_BYTES (1 << 20)    /* discarded at most after an answer that closes */
 #define TURN_BYTES (256 * 1024)   /* received from one connection before others have their turn */
 #define TURN_EXCHANGE 1024        /* what one exchange counts for, so that pipelining has the same limit */
+#define BREATHS 3                 /* iterations of the loop that lie between pipelined requests in Tornado */
 #define BODY_FIRST_ROOM (1 << 20) /* bytes allocated on a mere Content-Length */
 
 /* What a step of the turn leaves to do. */
@@ -179,6 +180,7 @@ void conn_next_exchange(ServerConnectionObject *self)
     self->paused = false;
     self->body_ended = false;
     self->answer_run = 0;
+    self->breaths = 0;
     self->expected = -1;
 }
 
@@ -408,6 +410,12 @@ static enum step next_step(ServerConnectionObject *self)
             if (self->out.size > 0) {
                 return STEP_WAIT;
             }
+        }
+        if (self->breaths < BREATHS && (self->in.len > 0 || self->readable) && engine_has_callbacks(self->engine)) {
+            /* What the handler has left for the loop to do, the next one finds done. */
+            self->breaths++;
+            engine_schedule(self->engine, &self->source);
+            return STEP_WAIT;
         }
         self->turn_bytes += TURN_EXCHANGE;
         if (self->turn_bytes >= TURN_BYTES && self->in.len > 0) {

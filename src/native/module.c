@@ -155,6 +155,41 @@ static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
     return names;
 }
 
+PyDoc_STRVAR(
+    class_versions_doc,
+    "class_versions(classes, /)\n--\n\nA tuple of numbers, one for each class of a tuple, that are others as soon as the "
+    "class or a base of it is modified. 0: CPython keeps no version of it.");
+
+static PyObject *native_class_versions(PyObject *module, PyObject *classes)
+{
+    struct native_state *state = PyModule_GetState(module);
+    if (!PyTuple_Check(classes)) {
+        return PyErr_Format(PyExc_TypeError, "classes must be a tuple, not '%s'", Py_TYPE(classes)->tp_name);
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(classes);
+    PyObject *versions = PyTuple_New(count);
+    for (Py_ssize_t i = 0; versions != NULL && i < count; i++) {
+        PyObject *type = PyTuple_GET_ITEM(classes, i);
+        if (!PyType_Check(type)) {
+            Py_CLEAR(versions);
+            return PyErr_Format(PyExc_TypeError, "a class is wanted, not '%s'", Py_TYPE(type)->tp_name);
+        }
+        unsigned int tag = guard_version_tag((PyTypeObject *)type);
+        if (tag == 0) {
+            /* A lookup gives it one. */
+            (void)_PyType_Lookup((PyTypeObject *)type, NAME(state, __init__));
+            tag = guard_version_tag((PyTypeObject *)type);
+        }
+        PyObject *number = PyLong_FromUnsignedLong(tag);
+        if (number == NULL) {
+            Py_CLEAR(versions);
+            break;
+        }
+        PyTuple_SET_ITEM(versions, i, number);
+    }
+    return versions;
+}
+
 PyDoc_STRVAR(routes_changed_doc,
              "routes_changed()\n--\n\nA rule, a matcher or a router was changed: compiled routes are made anew.");
 
@@ -168,6 +203,7 @@ static PyMethodDef native_methods[] = {
     {"bind", (PyCFunction)(void (*)(void))native_bind, METH_VARARGS | METH_KEYWORDS, bind_doc},
     {"guard", native_guard, METH_VARARGS, guard_doc},
     {"changed_hooks", native_changed_hooks, METH_VARARGS, hooks_doc},
+    {"class_versions", native_class_versions, METH_O, class_versions_doc},
     {"routes_changed", native_routes_changed, METH_NOARGS, routes_changed_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -216,6 +216,8 @@
     X(create_task) \
     X(Task) \
     X(Future) \
+    X(_request_summary) \
+    X(access_log) \
     /* end */
 /* clang-format on */
 
@@ -257,7 +259,6 @@ enum native_text {
 /* What tornadoc/_bind.py hands over; see there for what each one is. */
 /* clang-format off */
 #define NATIVE_BOUND(X) \
-    X(access_log) \
     X(adopt) \
     X(app_log) \
     X(CancelledError) \
@@ -354,6 +355,8 @@ enum native_text {
     X(loop_keyword) \
     X(tasks) \
     X(parse_body) \
+    X(web_globals) \
+    X(write_access_line) \
     /* end */
 /* clang-format on */
 
