@@ -8,6 +8,7 @@ import random
 import re
 
 import fuzz_grammar as grammar
+import fuzz_sockets
 from casebook.case import Case
 
 # Listeners of app.py and how often they are drawn.
@@ -42,6 +43,7 @@ CLASSES = {
     *("framing:" + name for name in ("length", "chunked", "length_form", "length_twice", "length_unequal", "length_bad",
     "coding_bad",
                                      "coding_twice", "both", "space", "wrong", "none")),
+    *("socket:" + name for name in ("good", "bad", "frames", "bad_frames")),
     *("expect:" + name for name in ("plain", "case", "other")),
     *("ends:" + name for name in ("lf", "mixed")),
 }  # fmt: skip
@@ -212,7 +214,10 @@ def generate(seed, number):
     for _ in range(count):
         if r.random() < 0.03:
             data += blank(r, tags)
-        one = request(r, tags, server)
+        if r.random() < 0.04 and server not in (*grammar.SERVER_PATHS, "no_keep_alive"):
+            one = fuzz_sockets.handshake(r, tags)
+        else:
+            one = request(r, tags, server)
         if r.random() < 0.12:
             one = mutated(r, tags, one)
         data += one

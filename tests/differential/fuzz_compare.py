@@ -19,9 +19,9 @@ _REFUSAL = re.compile(r"^(Malformed HTTP message from [^:]*): .*", re.S)
 class Pair:
     """A connection for tornadoc and the one for Tornado that must give the same."""
 
-    def __init__(self, fuzz):
+    def __init__(self, fuzz, switches=False):
         self.fuzz = fuzz
-        self.judgement = judge(fuzz.data, fuzz.server)
+        self.judgement = judge(fuzz.data, fuzz.server, switches)
         self.rows = set(self.judgement.rows)
         self.subject_case = fuzz.case()
         changed = fuzz.replace(data=self.judgement.data, cuts=self.judgement.moved(fuzz.cuts))
@@ -232,8 +232,13 @@ class Comparison:
 
         None if there is none, or a permitted one that only Tornado's behaviour shows: ``self.excuse`` says which.
         """
+        if b" /ws" in fuzz.data and not self.differs(Pair(fuzz, switches=True)):
+            return None
+        return self.differs(Pair(fuzz))
+
+    def differs(self, pair):
         self.excuse = None
-        pair = Pair(fuzz)
+        fuzz = pair.fuzz
         subject = run_alone(self.subject, pair.subject_case)
         expected = run_alone(self.reference, pair.reference_case)
         problem = pair.difference(expected, subject)

@@ -178,7 +178,8 @@ EXTENSIONS = [
 ]
 BAD_SIZES = [b"0_3", b"+3", b"-3", b"0x3", b" 3", b"3 ", b"3\t", b"", b"xyz", b"3\x00", b"\xb3", b"3\rX", b"F" * 16,
              b"7" + b"F" * 15, b"1" + b"0" * 16,
-             b"0" * 200 + b"3", b"3 ;a=b", b"3\n", b"3;a\n", b"3;\x01", b"3;a\rb", b"1" * 70, b"g", b"6400001"]  # fmt: skip
+             b"0" * 200 + b"3", b"0" * 63 + b"3", b"f" * 100, b"3 ;a=b", b"3\n", b"3;a\n", b"3;\x01", b"3;a\rb", b"1" * 70,
+             b"g", b"6400001"]  # fmt: skip
 TRAILERS = [
     b"X-T: 1\r\n",
     b"X-T: 1\r\nX-U: 2\r\n",

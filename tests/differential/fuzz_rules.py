@@ -76,8 +76,9 @@ class Stop(Exception):
 
 
 class Walk:
-    def __init__(self, data, server):
+    def __init__(self, data, server, switches):
         self.data = data
+        self.switches = switches
         self.server = server
         self.at = 0
         self.result = Judgement()
@@ -135,7 +136,7 @@ class Walk:
         fields = self.fields(lines)
         if not head or fields is None or not self.host_is_good(fields, head[3]):
             self.keep_rest()
-        if head[2].startswith(b"/detach"):
+        if self.switches and head[2].startswith(b"/ws"):
             self.keep_rest()
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
@@ -296,6 +297,6 @@ class Walk:
             self.at = end + 2
 
 
-def judge(data, server):
-    """The Judgement of the bytes that a client sends to that listener of app.py."""
-    return Walk(data, server).run()
+def judge(data, server, switches=False):
+    """The Judgement of the bytes that a client sends to that listener of app.py; ``switches``: to WebSocket, if it asks for it."""
+    return Walk(data, server, switches).run()

@@ -4,7 +4,7 @@ import logging
 
 from tornado import httputil, routing, web
 
-from diffapp import hooks, lifecycle, output, program, requests, streaming
+from diffapp import hooks, lifecycle, output, program, requests, sockets, streaming
 
 log = logging.getLogger("app")
 SECRET = "a fixed secret for the tests"
@@ -177,6 +177,7 @@ def rules(static):
         ("/limit-in-prepare", streaming.LimitInPrepare),
         ("/big", streaming.BigUnread),
         *program.ROUTES,
+        *sockets.ROUTES,
         ("/moved", web.RedirectHandler, {"url": "/new"}),
         ("/moved-302", web.RedirectHandler, {"url": "/new?x=1", "permanent": False}),
         ("/moved/(.*)/(.*)", web.RedirectHandler, {"url": "/new/{1}/{0}"}),
