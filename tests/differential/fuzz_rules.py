@@ -298,5 +298,5 @@ class Walk:
 
 
 def judge(data, server, switches=False):
-    """The Judgement of the bytes that a client sends to that listener of app.py; ``switches``: to WebSocket, if it asks for it."""
+    """The Judgement of the bytes that a client sends to that listener; ``switches``: to WebSocket, if it asks for it."""
     return Walk(data, server, switches).run()
