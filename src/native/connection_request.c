@@ -229,12 +229,13 @@ int conn_begin_request(ServerConnectionObject *self)
 {
     struct td_verdict why;
     note_head(self);
-    if (td_rules_keep_alive(self->head, &self->keep_alive, &why) != TD_OK) {
+    if (self->server->no_keep_alive) {
+        /* Then it is not looked at, and a coding that nobody knows is only found after headers_received. */
+        self->keep_alive = false;
+    }
+    else if (td_rules_keep_alive(self->head, &self->keep_alive, &why) != TD_OK) {
         conn_refuse(self, &why);
         return 0;
-    }
-    if (self->server->no_keep_alive) {
-        self->keep_alive = false;
     }
     ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
     if (application == NULL) {

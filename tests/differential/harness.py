@@ -410,7 +410,7 @@ _BYTES_RULES = [
     (re.compile(rb"(?i)expires=[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), b"expires=DATE"),
     (re.compile(rb"2\|1:0\|10:\d{10}\|([^|\s]*\|[^|\s]*)\|[0-9a-f]{64}"), rb"2|1:0|10:TIME|\1|SIGNATURE"),
     (re.compile(rb"\|\d{10}\|[0-9a-f]{40}"), rb"|TIME|SIGNATURE"),
-    (re.compile(rb"2\|[0-9a-f]{8}\|[0-9a-f]{32}\|\d{10}"), b"2|MASK|TOKEN|TIME"),
+    (re.compile(rb"2\|[0-9a-f]{8}\|[0-9a-f]+\|\d{10}"), b"2|MASK|TOKEN|TIME"),
     (re.compile(rb"0x[0-9a-f]{6,}"), b"0xADDRESS"),
     (re.compile(rb'(?m)^(  File "[^"\n]*", line \d+, in .*\n(?:    .*\n)*)+'), b"  FRAMES\n"),
 ]
@@ -422,7 +422,7 @@ _TEXT_RULES = [
     (re.compile(r"(?s)(Exception in callback) .*"), r"\1 CALLBACK"),
     (re.compile(r"(?:/[^\s:'\"]+)+\.py:\d+"), "FILE"),
     (re.compile(r"fd=\d+"), "fd=N"),
-    (re.compile(r"2\|[0-9a-f]{8}\|[0-9a-f]{32}\|\d{10}"), "2|MASK|TOKEN|TIME"),
+    (re.compile(r"2\|[0-9a-f]{8}\|[0-9a-f]+\|\d{10}"), "2|MASK|TOKEN|TIME"),
     (re.compile(r"expires=[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), "expires=DATE"),
     (re.compile(r"\('(127\.\d+\.\d+\.\d+)', \d+\)"), r"('\1', PORT)"),
     (re.compile(r"/[^ ]*/tornadoc-diff-[^/]+/unix-\d+\.sock"), "SOCKET"),
