@@ -125,13 +125,11 @@ class Walk:
             self.keep_rest()
         if not found:
             self.keep_rest()
-        if self.data[self.at : self.at + 1] == b"\r" and self.data[self.at + 1 : self.at + 2] != b"\n":
-            self.refuse(28)
         start, *lines = re.split(rb"\r?\n", self.data[self.at : found.start()])
         if len(lines) > MAX_LINES:
             self.refuse(49, too_large=True)
         head = _START.fullmatch(start)
-        if not head and start.endswith(b"\r"):
+        if start.startswith(b"\r") or (not head and start.endswith(b"\r")):
             self.refuse(28)
         fields = self.fields(lines)
         if not head or fields is None or not self.host_is_good(fields, head[3]):
