@@ -289,11 +289,12 @@ static int finish_message(ServerConnectionObject *self)
         return 0;
     }
     PyObject *result = call_in_context(self, self->delegate, NAME(self->state, finish), NULL, NULL);
-    conn_unapply_xheaders(self);
     if (result == NULL) {
+        /* The refusal, if it is one, names the client that the proxy tells of. */
         return -1;
     }
     Py_DECREF(result);
+    conn_unapply_xheaders(self);
     self->in_delegate = false;
     return 0;
 }

@@ -271,6 +271,7 @@ for name, request in {
     "host": get("/dump", "X-Real-Ip: 4.4.4.4", host="a,b"),
     "no_host": raw("GET /dump HTTP/1.1", "X-Real-Ip: 4.4.4.4", host=None),
     "arguments": get("/dump?" + "&".join("a%d=b" % i for i in range(1001)), "X-Real-Ip: 4.4.4.4"),
+    "form": post("/bare", b"x", "X-Real-Ip: 4.4.4.4", "Content-Type: multipart/form-data"),
 }.items():
     add("xheaders_bad_" + name, request, server="xheaders")  # the log names the client that the proxy tells of
 add("xheaders_bad_next", get("/dump", "X-Real-Ip: 4.4.4.4") + b"BAD\r\n\r\n", server="xheaders")
