@@ -125,8 +125,7 @@ def test_a_wrong_server_is_noticed(wrong):
     data = [post("/only-get", b"abc"), closing, get("/write/str")]
     report = Report()
     wrong.run([Fuzz("case %d" % i, "main", d) for i, d in enumerate(data)], report)
-    assert {name for name, n in (("noticed", len(report.failures)),) if n} == {"noticed"}
-    assert report.connections == 3
+    assert report.failures and report.connections == 3
 
 
 @pytest.mark.parametrize("wrong", ["crash"], indirect=True)
