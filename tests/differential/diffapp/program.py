@@ -17,7 +17,7 @@ log = logging.getLogger("app")
 
 
 def decoded(value):
-    """A value of the program: {"bytes": text} stands for bytes, {"int": n} for a number that JSON would have as well."""
+    """A value of the program: {"bytes": text} stands for bytes."""
     if isinstance(value, dict) and set(value) == {"bytes"}:
         return value["bytes"].encode("latin-1")
     return value
