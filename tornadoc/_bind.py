@@ -36,6 +36,7 @@ from tornadoc import (
     _run,
     _stream_callbacks,
     _tls,
+    _transforms,
     _transports,
     http1connection,
     httpserver,
@@ -108,6 +109,7 @@ def bind() -> None:
         # functions of this package
         accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
+        flush_transformed=_transforms.flush,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
@@ -120,6 +122,7 @@ def bind() -> None:
         partial=functools.partial,
         time=time,
         watch_result=ioloop.watch_result,
+        write_with_callback=http1connection.write_with_callback,
         WeakValueDictionary=weakref.WeakValueDictionary,
         write_access_line=_access_log.write_line,
         hand_over=_run.hand_over,

@@ -190,7 +190,7 @@ int conn_start(ServerConnectionObject *self)
         conn_set_deadline(self, td_clock_after(engine_now(self->engine), self->server->header_timeout)) < 0) {
         return -1;
     }
-    return server_application(self->server) == NULL ? conn_start_delegate(self) : 0;
+    return server_wants_delegate(self->server) ? conn_start_delegate(self) : 0;
 }
 
 int conn_request_failed(ServerConnectionObject *self)
@@ -286,7 +286,7 @@ static int gather(ServerConnectionObject *self, struct td_span piece)
     return 0;
 }
 
-/* The request is complete: the handler runs. */
+/* The request is complete: the handler runs, or the function. */
 static enum step dispatch(ServerConnectionObject *self)
 {
     self->read_finished = true;
@@ -301,7 +301,7 @@ static enum step dispatch(ServerConnectionObject *self)
     }
     /* As in Tornado, the connection's context has its own values again when the handler runs; the request keeps the proxy's. */
     conn_unapply_xheaders(self);
-    int status = handler_run(self);
+    int status = self->application != NULL ? handler_run(self) : conn_call_function(self);
     return status < 0 ? STEP_EXIT : STEP_MORE;
 }
 
@@ -425,7 +425,7 @@ static enum step next_step(ServerConnectionObject *self)
         }
         bool general = self->delegate != NULL;
         conn_next_exchange(self);
-        if (general && self->phase == CONN_HEAD && server_application(self->server) == NULL && conn_start_delegate(self) < 0) {
+        if (general && self->phase == CONN_HEAD && server_wants_delegate(self->server) && conn_start_delegate(self) < 0) {
             return after_request_call(self, -1);
         }
         return STEP_MORE;

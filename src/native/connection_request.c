@@ -163,6 +163,22 @@ int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
     return 0;
 }
 
+/* The request has its place to go to: on to its body. */
+static int begin_native_body(ServerConnectionObject *self, RequestObject *request)
+{
+    if (conn_send_continue(self) < 0) {
+        return -1;
+    }
+    if (self->phase == CONN_CLOSED) {
+        return 0;
+    }
+    PyObject *headers = NULL;
+    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
+        return -1;
+    }
+    return conn_begin_body(self, headers);
+}
+
 /* A routed request goes to its handler class, or to a delegate. Takes from the route what it keeps. */
 static int take_route(ServerConnectionObject *self, ApplicationObject *application, RequestObject *request, struct route *route)
 {
@@ -178,17 +194,23 @@ static int take_route(ServerConnectionObject *self, ApplicationObject *applicati
     self->handler_kwargs = Py_XNewRef(route->handler_kwargs);
     self->path_args = Py_XNewRef(route->path_args);
     self->path_kwargs = Py_XNewRef(route->path_kwargs);
-    if (conn_send_continue(self) < 0) {
+    return begin_native_body(self, request);
+}
+
+/* The proxy's fields, and what HTTPServerRequest refuses: in this order, so that a refusal names the client that the proxy tells
+ * of. 0, with phase still CONN_HEAD if the request is good, or -1. */
+static int prepare_request(ServerConnectionObject *self, RequestObject *request)
+{
+    if (self->server->xheaders && has_proxy_fields(self->head) && apply_xheaders(self, request) < 0) {
         return -1;
     }
-    if (self->phase == CONN_CLOSED) {
+    struct td_span host;
+    struct td_verdict why;
+    if (self->phase == CONN_HEAD && td_rules_host(self->head, &host, &why) != TD_OK) {
+        conn_refuse(self, &why);
         return 0;
     }
-    PyObject *headers = NULL;
-    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
-        return -1;
-    }
-    return conn_begin_body(self, headers);
+    return self->phase == CONN_HEAD ? check_query(request) : 0;
 }
 
 /* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
@@ -201,25 +223,31 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     }
     /* Held here as well: matchers and routers of the application's own may close the connection. */
     self->request = (RequestObject *)Py_NewRef((PyObject *)request);
-    /* First, so that a refusal names the client that the proxy tells of. */
-    int status = self->server->xheaders && has_proxy_fields(self->head) ? apply_xheaders(self, request) : 0;
-    if (status == 0 && self->phase != CONN_CLOSED) {
-        struct td_span host;
-        struct td_verdict why;
-        if (td_rules_host(self->head, &host, &why) != TD_OK) {
-            conn_refuse(self, &why);
-            Py_DECREF(request);
-            return 0;
-        }
-        status = check_query(request);
-    }
-    if (status == 0 && self->phase != CONN_CLOSED) {
+    int status = prepare_request(self, request);
+    if (status == 0 && self->phase == CONN_HEAD) {
         status = application_find(application, request, &route);
     }
     if (status == 0 && self->phase != CONN_CLOSED) {
         status = take_route(self, application, request, &route);
     }
     route_clear(&route);
+    Py_DECREF(request);
+    return status;
+}
+
+/* The same for the server's function. */
+static int begin_function(ServerConnectionObject *self, PyObject *function)
+{
+    RequestObject *request = request_new(self);
+    if (request == NULL) {
+        return -1;
+    }
+    self->request = (RequestObject *)Py_NewRef((PyObject *)request);
+    self->handler_class = Py_NewRef(function);
+    int status = prepare_request(self, request);
+    if (status == 0 && self->phase == CONN_HEAD) {
+        status = begin_native_body(self, request);
+    }
     Py_DECREF(request);
     return status;
 }
@@ -238,14 +266,48 @@ int conn_begin_request(ServerConnectionObject *self)
         return 0;
     }
     ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
-    if (application == NULL) {
+    if (application == NULL && (self->delegate != NULL || server_function(self->server) == NULL)) {
         if (self->delegate == NULL && conn_start_delegate(self) < 0) {
             return -1;
         }
         return self->phase == CONN_CLOSED ? 0 : conn_delegate_headers(self);
     }
+    if (application == NULL) {
+        return begin_function(self, server_function(self->server));
+    }
     Py_INCREF(application);
     int status = begin_native(self, application);
     Py_DECREF(application);
     return status;
+}
+
+/* request._parse_body() and function(request), in the request's context. 0 or -1. */
+static int call_function(RequestObject *request, PyObject *function, PyObject *context)
+{
+    int status = PyContext_Enter(context);
+    if (status == 0) {
+        status = request_parse_body(request);
+        PyObject *result = status == 0 ? PyObject_CallOneArg(function, (PyObject *)request) : NULL;
+        status = result == NULL ? -1 : 0;
+        Py_XDECREF(result);
+        PyObject *exception = errors_take();
+        if (PyContext_Exit(context) < 0) {
+            errors_unraisable(request->state, context);
+        }
+        errors_give(exception);
+    }
+    return status;
+}
+
+int conn_call_function(ServerConnectionObject *self)
+{
+    /* Held here: the function may close the connection. */
+    RequestObject *request = (RequestObject *)Py_NewRef((PyObject *)self->request);
+    PyObject *function = Py_NewRef(self->handler_class);
+    PyObject *context = PyContext_Copy(self->server->context);
+    int status = context ? call_function(request, function, context) : -1;
+    Py_XDECREF(context);
+    Py_DECREF(function);
+    Py_DECREF(request);
+    return status < 0 ? conn_request_failed(self) : 0;
 }

@@ -199,12 +199,31 @@ static PyObject *native_routes_changed(PyObject *module, PyObject *Py_UNUSED(ign
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    use_stack_contexts_doc,
+    "use_stack_contexts(run, spawn, wrap, /)\n--\n\nHave IOLoop and streams call their callbacks through these functions "
+    "(tornadoc/stack_context.py).");
+
+static PyObject *native_use_stack_contexts(PyObject *module, PyObject *args)
+{
+    struct native_state *state = PyModule_GetState(module);
+    PyObject *run, *spawn, *wrap;
+    if (!PyArg_ParseTuple(args, "OOO:use_stack_contexts", &run, &spawn, &wrap)) {
+        return NULL;
+    }
+    Py_XSETREF(state->stack_run, Py_NewRef(run));
+    Py_XSETREF(state->stack_spawn, Py_NewRef(spawn));
+    Py_XSETREF(state->stack_wrap, Py_NewRef(wrap));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef native_methods[] = {
     {"bind", (PyCFunction)(void (*)(void))native_bind, METH_VARARGS | METH_KEYWORDS, bind_doc},
     {"guard", native_guard, METH_VARARGS, guard_doc},
     {"changed_hooks", native_changed_hooks, METH_VARARGS, hooks_doc},
     {"class_versions", native_class_versions, METH_O, class_versions_doc},
     {"routes_changed", native_routes_changed, METH_NOARGS, routes_changed_doc},
+    {"use_stack_contexts", native_use_stack_contexts, METH_VARARGS, use_stack_contexts_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -254,6 +273,9 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
     }
     Py_VISIT(state->normal_names);
     Py_VISIT(state->exit_exception);
+    Py_VISIT(state->stack_run);
+    Py_VISIT(state->stack_spawn);
+    Py_VISIT(state->stack_wrap);
     return state->guards ? guard_traverse(state, visit, arg) : 0;
 }
 
@@ -276,6 +298,9 @@ static int native_clear(PyObject *module)
     Py_CLEAR(state->normal_names);
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->exit_exception);
+    Py_CLEAR(state->stack_run);
+    Py_CLEAR(state->stack_spawn);
+    Py_CLEAR(state->stack_wrap);
     if (state->guards != NULL) {
         guard_clear(state);
     }

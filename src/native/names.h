@@ -15,6 +15,7 @@
     X(_DEFAULT_PARSE_BODY_CONFIG) \
     X(urlencoded) \
     X(max_arguments) \
+    X(_connection) \
     X(_connections) \
     X(_convert_header_value) \
     X(_cross_origin_protection) \
@@ -355,6 +356,8 @@ enum native_text {
     X(loop_keyword) \
     X(tasks) \
     X(parse_body) \
+    X(write_with_callback) \
+    X(flush_transformed) \
     X(web_globals) \
     X(write_access_line) \
     /* end */
