@@ -227,7 +227,7 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     if (status == 0 && self->phase == CONN_HEAD) {
         status = application_find(application, request, &route);
     }
-    if (status == 0 && self->phase != CONN_CLOSED) {
+    if (status == 0 && self->phase == CONN_HEAD) {
         status = take_route(self, application, request, &route);
     }
     route_clear(&route);
