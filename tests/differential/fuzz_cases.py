@@ -22,7 +22,7 @@ SERVERS = {
 ENDINGS = ["stay"] * 12 + ["eof"] * 3 + ["eof_at_once", "close", "close", "reset"]
 TRUNCATED_ENDINGS = ["stay", "eof", "eof", "close", "reset"]
 
-_TIMERS = re.compile(rb"[/-]slow|[/-]wait|-async|/coroutine|-coroutine|\.n\.")
+_TIMERS = re.compile(rb"/ws|[/-]slow|[/-]wait|-async|/coroutine|-coroutine|\.n\.")
 
 # Every class of input that the generator can make; test_fuzz.py wants to see each of them.
 CLASSES = {
