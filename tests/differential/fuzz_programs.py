@@ -75,6 +75,8 @@ STEPS = {
 }  # fmt: skip
 # Without those that end in write_error again, until the stack is full.
 ERROR_STEPS = ["status", "set", "add", "clear_header", "write", "flush", "finish", "cookie", "show", "etag", "render"]
+# Without those that send: where a delegate has failed, Tornado's connection is still open in on_connection_close().
+CLOSE_STEPS = ["status", "set", "add", "clear_header", "clear", "write", "cookie", "show", "etag", "raise", "call"]
 RACING = ("later", "sleep", "moment", "return")  # with the next request of the connection
 HEADER_STEPS = ["set", "add", "clear_header", "cookie", "raise"]  # what there is a state for in set_default_headers
 CLASSES = {"step:" + name for name in (*STEPS, "closes", "buffer")} | {
@@ -105,7 +107,7 @@ def program(r, tags, depth):
         ("data", 0.1),
     ):
         if r.random() < probability:
-            only = {"defaults": HEADER_STEPS, "error": ERROR_STEPS}.get(hook, list(STEPS))
+            only = {"defaults": HEADER_STEPS, "error": ERROR_STEPS, "close": CLOSE_STEPS}.get(hook, list(STEPS))
             made[hook] = [step(r, 1, only) for _ in range(r.randint(1, 3))]
     waits = [hook for hook in ("prepare", "method") if r.random() < 0.45]
     if r.random() < 0.05:
