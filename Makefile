@@ -7,6 +7,7 @@
 #   make asan                                                   the Python tests under AddressSanitizer and UBSan
 #   make compat [ARGS="terminado --markdown"]                   tests of real applications, with Tornado alone and with tornadoc
 #   make fuzz [FUZZ_SECONDS=20]                                 run the fuzz targets
+#   make fuzz-differential [REQUESTS=50000 SEED=1]              random requests and handlers, on Tornado and on tornadoc
 #   make bench [ARGS=--quick]                                   benchmarks beside Tornado and others
 #   make bench-loop, make bench-echo [ARGS=--quick]             of the event loop; of sockets and streams
 #   make lint, make tidy                                        ruff, mypy, clang-format; clang-tidy
@@ -20,6 +21,8 @@ PORT ?= 8888
 APP ?= examples/serve.py
 TESTS ?=
 FUZZ_SECONDS ?= 20
+REQUESTS ?= 50000
+SEED ?= 1
 ARGS ?=
 
 # The default Python's environment is .venv; another one's, named by PYTHON, is .venv-3.X beside it.
@@ -116,6 +119,11 @@ compat: build
 fuzz: $(ENV_STAMP)
 	@tools/setup.sh packages fuzz
 	$(MAKE) -C tests/fuzz fuzz SECONDS=$(FUZZ_SECONDS)
+
+.PHONY: fuzz-differential
+fuzz-differential: build
+	$(BIN)/python tests/differential/fuzz_main.py --requests $(REQUESTS) --seed $(SEED) $(ARGS)
+	$(BIN)/python tests/differential/fuzz_main.py --requests $$(( $(REQUESTS) / 4 )) --seed $(SEED) --programs $(ARGS)
 
 $(BENCH_STAMP): $(ENV_STAMP) benchmarks/requirements.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r benchmarks/requirements.txt

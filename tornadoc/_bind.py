@@ -160,6 +160,7 @@ def bind() -> None:
         parse_body=_originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
         poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
+        raise_error=_run.raise_error,
         report_callback=loop.report_callback,
         report_slow=loop.report_slow,
         report_uncaught=_run.report_uncaught,

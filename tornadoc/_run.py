@@ -88,6 +88,11 @@ async def _continue(handler: RequestHandler, awaitable: Awaitable[Any], stage: i
         del awaitable
 
 
+def raise_error(error: BaseException) -> None:
+    """Raise an exception from a Python frame: what applications show or send of an error has a traceback."""
+    raise error
+
+
 def run_delegate(
     awaitable: Awaitable[Any], connection: _native.HTTP1ServerConnection, context: contextvars.Context
 ) -> Future[Any] | None:

@@ -82,7 +82,7 @@ typedef struct server_connection {
     struct td_timer timer;
     uint64_t deadline;
     uint64_t linger_bytes;
-    uint32_t answer_run; /* engine->runs when the request was complete and input was waiting; 0: not yet */
+    uint32_t answer_run; /* the engine's run after which the client may be watched; 0: the request is not complete */
     uint8_t breaths;     /* turns that the next of the pipelined requests has waited */
     size_t turn_bytes;   /* received in this turn; a fast sender must not keep the loop to itself */
 

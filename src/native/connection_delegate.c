@@ -7,6 +7,7 @@
 #include "request.h"
 
 #include "core/clock.h"
+#include "core/http_rules.h"
 
 /* -- calls in the exchange's context -- */
 
@@ -136,10 +137,25 @@ static PyObject *message_headers(ServerConnectionObject *self)
     return exchange ? PyObject_GetAttrString((PyObject *)exchange, "_request_headers") : NULL;
 }
 
+/* The answer came before the body, which nobody will read. As Tornado, which goes on to it, tells what is wrong with its framing.
+ */
+static void note_bad_framing(ServerConnectionObject *self)
+{
+    enum td_framing framing;
+    uint64_t length;
+    struct td_verdict why;
+    if (self->head != NULL && td_rules_framing(self->head, self->max_body_size, &framing, &length, &why) != TD_OK) {
+        conn_log_fault(self, &why);
+    }
+}
+
 /* headers_received has returned: on to the body. */
 static int headers_done(ServerConnectionObject *self)
 {
     self->headers_pending = false;
+    if (self->phase == CONN_LINGER) {
+        note_bad_framing(self);
+    }
     if (self->phase != CONN_HEAD) {
         return 0;
     }
@@ -273,11 +289,12 @@ static int finish_message(ServerConnectionObject *self)
         return 0;
     }
     PyObject *result = call_in_context(self, self->delegate, NAME(self->state, finish), NULL, NULL);
-    conn_unapply_xheaders(self);
     if (result == NULL) {
+        /* The refusal, if it is one, names the client that the proxy tells of. */
         return -1;
     }
     Py_DECREF(result);
+    conn_unapply_xheaders(self);
     self->in_delegate = false;
     return 0;
 }
@@ -316,8 +333,13 @@ int conn_delegate_body(ServerConnectionObject *self)
 void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate)
 {
     PyObject *result = call_in_context(self, delegate, NAME(self->state, on_connection_close), NULL, NULL);
-    if (result == NULL && errors_log_uncaught(self->state, BOUND(self->state, app_log), "Uncaught exception") < 0) {
-        errors_unraisable(self->state, delegate);
+    if (result == NULL) {
+        /* Tornado lets this one through to the server's loop. */
+        bool input = PyErr_ExceptionMatches(BOUND(self->state, HTTPInputError));
+        PyObject *logger = input ? BOUND(self->state, gen_log) : BOUND(self->state, app_log);
+        if (errors_log_uncaught(self->state, logger, "Uncaught exception") < 0) {
+            errors_unraisable(self->state, delegate);
+        }
     }
     Py_XDECREF(result);
 }

@@ -30,6 +30,8 @@ bool conn_settle_input(ServerConnectionObject *self, struct td_span input, bool 
 /* Refuses the message: the pending HTTPInputError or the verdict is logged, 400 (or 431) is sent, and the connection closes. */
 void conn_refuse_pending(ServerConnectionObject *self);
 void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why);
+/* Logs what is wrong with the head as a refusal does, and no more. */
+void conn_log_fault(ServerConnectionObject *self, const struct td_verdict *why);
 /* Deals with the pending exception of a delegate's method. 0, or -1 if it must leave the loop. */
 int conn_request_failed(ServerConnectionObject *self);
 int conn_send_continue(ServerConnectionObject *self);

@@ -122,34 +122,39 @@ static void refuse(ServerConnectionObject *self, const char *answer)
     conn_close_gracefully(self);
 }
 
-/* For the exception that is set. */
-static void refuse_malformed(ServerConnectionObject *self, const char *answer)
+/* Logs the HTTPInputError that is pending, and clears it. */
+static void log_malformed(ServerConnectionObject *self)
 {
     PyObject *exception = errors_take();
     PyObject *context = conn_context(self);
     errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info), "Malformed HTTP message from %s: %s",
                context ? PyTuple_Pack(2, context, exception) : NULL);
     Py_XDECREF(exception);
-    refuse(self, answer);
+}
+
+void conn_log_fault(ServerConnectionObject *self, const struct td_verdict *why)
+{
+    errors_set_fault(self->state, why, self->head);
+    log_malformed(self);
 }
 
 void conn_refuse_pending(ServerConnectionObject *self)
 {
-    refuse_malformed(self, BAD_REQUEST);
+    log_malformed(self);
+    refuse(self, BAD_REQUEST);
 }
 
 void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
 {
     if (why->fault == TD_FAULT_HEAD_TOO_LARGE) {
-        errors_log(
-            self->state, BOUND(self->state, gen_log), NAME(self->state, info),
-            "Unsatisfiable read, closing connection: delimiter re.compile(b'\\\\r?\\\\n\\\\r?\\\\n') not found within %d bytes",
-            Py_BuildValue("(n)", (Py_ssize_t)self->server->max_header_size));
+        errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, info),
+                   "Unsatisfiable read, closing connection: delimiter re.compile(b'\\r?\\n\\r?\\n') not found within %d bytes",
+                   Py_BuildValue("(n)", (Py_ssize_t)self->server->max_header_size));
         refuse(self, HEAD_TOO_LARGE);
         return;
     }
-    errors_set_fault(self->state, why, self->head);
-    refuse_malformed(self, why->fault == TD_FAULT_TOO_MANY_FIELDS ? HEAD_TOO_LARGE : BAD_REQUEST);
+    conn_log_fault(self, why);
+    refuse(self, why->fault == TD_FAULT_TOO_MANY_FIELDS ? HEAD_TOO_LARGE : BAD_REQUEST);
 }
 
 /* -- the exchange -- */
@@ -341,9 +346,12 @@ static enum step watch_peer(ServerConnectionObject *self)
     if (!self->readable || self->in.len > 0) {
         return STEP_WAIT;
     }
-    if (self->answer_run == 0 || self->answer_run == self->engine->runs) {
-        /* As with Tornado's close callback, a handler's task has its first step before the loop tells of an end of file. */
-        self->answer_run = self->engine->runs;
+    if (self->answer_run == 0) {
+        /* As with Tornado's close callback, a handler's task has its first step before the loop tells of an end of file. If
+         * the request was completed by a callback of the loop, that step comes behind the engine's next run. */
+        self->answer_run = self->engine->runs + (self->engine->now != 0 ? 0 : 1);
+    }
+    if ((int32_t)(self->engine->runs - self->answer_run) <= 0) {
         engine_schedule(self->engine, &self->source);
         return STEP_WAIT;
     }

@@ -197,14 +197,20 @@ static int take_route(ServerConnectionObject *self, ApplicationObject *applicati
     return begin_native_body(self, request);
 }
 
-/* What the request of the fast path is made of, and the proxy's fields. 0 or -1. */
+/* The proxy's fields, and what HTTPServerRequest refuses: in this order, so that a refusal names the client that the proxy tells
+ * of. 0, with phase still CONN_HEAD if the request is good, or -1. */
 static int prepare_request(ServerConnectionObject *self, RequestObject *request)
 {
-    int status = check_query(request);
-    if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
-        status = apply_xheaders(self, request);
+    if (self->server->xheaders && has_proxy_fields(self->head) && apply_xheaders(self, request) < 0) {
+        return -1;
     }
-    return status;
+    struct td_span host;
+    struct td_verdict why;
+    if (self->phase == CONN_HEAD && td_rules_host(self->head, &host, &why) != TD_OK) {
+        conn_refuse(self, &why);
+        return 0;
+    }
+    return self->phase == CONN_HEAD ? check_query(request) : 0;
 }
 
 /* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
@@ -218,10 +224,10 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     /* Held here as well: matchers and routers of the application's own may close the connection. */
     self->request = (RequestObject *)Py_NewRef((PyObject *)request);
     int status = prepare_request(self, request);
-    if (status == 0 && self->phase != CONN_CLOSED) {
+    if (status == 0 && self->phase == CONN_HEAD) {
         status = application_find(application, request, &route);
     }
-    if (status == 0 && self->phase != CONN_CLOSED) {
+    if (status == 0 && self->phase == CONN_HEAD) {
         status = take_route(self, application, request, &route);
     }
     route_clear(&route);
@@ -239,7 +245,7 @@ static int begin_function(ServerConnectionObject *self, PyObject *function)
     self->request = (RequestObject *)Py_NewRef((PyObject *)request);
     self->handler_class = Py_NewRef(function);
     int status = prepare_request(self, request);
-    if (status == 0 && self->phase != CONN_CLOSED) {
+    if (status == 0 && self->phase == CONN_HEAD) {
         status = begin_native_body(self, request);
     }
     Py_DECREF(request);
@@ -251,12 +257,13 @@ int conn_begin_request(ServerConnectionObject *self)
 {
     struct td_verdict why;
     note_head(self);
-    if (td_rules_keep_alive(self->head, &self->keep_alive, &why) != TD_OK) {
+    if (self->server->no_keep_alive) {
+        /* Then it is not looked at, and a coding that nobody knows is only found after headers_received. */
+        self->keep_alive = false;
+    }
+    else if (td_rules_keep_alive(self->head, &self->keep_alive, &why) != TD_OK) {
         conn_refuse(self, &why);
         return 0;
-    }
-    if (self->server->no_keep_alive) {
-        self->keep_alive = false;
     }
     ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
     if (application == NULL && (self->delegate != NULL || server_function(self->server) == NULL)) {
@@ -264,11 +271,6 @@ int conn_begin_request(ServerConnectionObject *self)
             return -1;
         }
         return self->phase == CONN_CLOSED ? 0 : conn_delegate_headers(self);
-    }
-    struct td_span host;
-    if (td_rules_host(self->head, &host, &why) != TD_OK) {
-        conn_refuse(self, &why);
-        return 0;
     }
     if (application == NULL) {
         return begin_function(self, server_function(self->server));

@@ -145,7 +145,10 @@ static PyObject *exchange_write_method(ExchangeObject *self, PyObject *const *ar
         return NULL;
     }
     if (!is_open(self)) {
-        return closed_future(self);
+        /* A flush() behind the end of an answer sends nothing, which succeeds as long as the connection is open. */
+        bool nothing = PyBytes_Check(chunk) && PyBytes_GET_SIZE(chunk) == 0;
+        return nothing && !self->detached && self->connection->phase < CONN_LINGER ? conn_write_future(self->connection)
+                                                                                   : closed_future(self);
     }
     PyObject *bytes = PyBytes_FromObject(chunk);
     if (bytes == NULL) {

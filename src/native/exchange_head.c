@@ -200,14 +200,16 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     PyObject *pairs = NULL;
     PyObject *reason_bytes = NULL;
     int status = -1;
+    if ((connection->version_1_1 && !connection->keep_alive && set_item(headers, "Connection", "close") < 0) ||
+        (connection->echo_keep_alive && set_item(headers, "Connection", "Keep-Alive") < 0)) {
+        return -1;
+    }
     int64_t length = connection->head_method || code == 304 ? declared(headers) : declared_length(headers);
     if (length == -2) {
         return -1;
     }
     conn_start_answer(connection, (int)code, length);
-    if ((connection->version_1_1 && !connection->keep_alive && set_item(headers, "Connection", "close") < 0) ||
-        (connection->echo_keep_alive && set_item(headers, "Connection", "Keep-Alive") < 0) ||
-        (connection->chunking && set_item(headers, "Transfer-Encoding", "chunked") < 0)) {
+    if (connection->chunking && set_item(headers, "Transfer-Encoding", "chunked") < 0) {
         return -1;
     }
     struct td_span reason_span;

@@ -37,6 +37,7 @@ void handler_reset(HandlerObject *self)
     self->etag[0] = '\0';
     self->closes = false;
     self->keeps = false;
+    self->chunks = false;
 }
 
 /* -- lazily made attributes -- */
@@ -71,7 +72,8 @@ PyObject *handler_headers(HandlerObject *self)
          add_text(headers, TEXT(state, content_length), number,
                   (size_t)(td_format_decimal(number, (uint64_t)self->content_length) - number)) < 0) ||
         (self->closes && headers_set_normal(headers, TEXT(state, connection), TEXT(state, close)) < 0) ||
-        (self->keeps && headers_set_normal(headers, TEXT(state, connection), TEXT(state, keep_alive)) < 0)) {
+        (self->keeps && headers_set_normal(headers, TEXT(state, connection), TEXT(state, keep_alive)) < 0) ||
+        (self->chunks && headers_set_normal(headers, TEXT(state, transfer_encoding), TEXT(state, chunked)) < 0)) {
         Py_DECREF(object);
         return NULL;
     }
@@ -345,11 +347,13 @@ static PyObject **field_of(HandlerObject *self, void *closure)
     return (PyObject **)((char *)self + (size_t)(intptr_t)closure);
 }
 
+static const char *field_name(void *closure);
+
 static PyObject *get_field(HandlerObject *self, void *closure)
 {
     PyObject *value = *field_of(self, closure);
     if (value == NULL) {
-        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no such attribute yet", Py_TYPE(self)->tp_name);
+        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%s'", Py_TYPE(self)->tp_name, field_name(closure));
         return NULL;
     }
     return Py_NewRef(value);
@@ -401,6 +405,16 @@ static PyGetSetDef handler_getset[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
+
+/* The attribute that get_field() serves with that closure. */
+static const char *field_name(void *closure)
+{
+    const PyGetSetDef *entry = handler_getset;
+    while (entry->name != NULL && (entry->get != (getter)get_field || entry->closure != closure)) {
+        entry++;
+    }
+    return entry->name != NULL ? entry->name : "?";
+}
 
 static PyMemberDef handler_members[] = {
     {"application", T_OBJECT_EX, offsetof(HandlerObject, application), 0, "The Application."},

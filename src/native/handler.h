@@ -37,6 +37,7 @@ typedef struct handler_object {
     bool auto_finish;
     bool closes; /* default headers: the answer said Connection: close */
     bool keeps;  /* default headers: the answer said Connection: Keep-Alive */
+    bool chunks; /* default headers: the answer said Transfer-Encoding: chunked */
 } HandlerObject;
 
 /* -- handler.c -- */

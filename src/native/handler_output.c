@@ -267,6 +267,7 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
     conn_start_answer(connection, (int)self->status_code, self->content_length);
     self->closes = connection->version_1_1 && !connection->keep_alive;
     self->keeps = connection->echo_keep_alive;
+    self->chunks = connection->chunking;
     if (connection->phase == CONN_CLOSED) {
         return 0;
     }
@@ -523,11 +524,9 @@ static int settle_length(HandlerObject *self)
 {
     struct native_state *state = self->state;
     if (!td_response_has_body((int)self->status_code)) {
-        int64_t size = buffer_size(self);
-        if (size != 0 || (self->buffer != NULL && PyList_CheckExact(self->buffer) && PyList_GET_SIZE(self->buffer) > 0)) {
-            if (size >= 0) {
-                PyErr_Format(PyExc_RuntimeError, "Cannot send body with status code HTTP%ld", self->status_code);
-            }
+        /* An empty string that was written counts as well. */
+        if (self->buffer != NULL && (!PyList_CheckExact(self->buffer) || PyList_GET_SIZE(self->buffer) > 0)) {
+            PyErr_Format(PyExc_RuntimeError, "Cannot send body with status code HTTP%ld", self->status_code);
             return -1;
         }
         return clear_representation(self);

@@ -44,6 +44,20 @@ static PyObject *swap_handled(PyObject *exception)
 #endif
 }
 
+/* The exception that is pending, with a traceback even if nothing in Python raised it: pages with serve_traceback show it. */
+static PyObject *take_with_traceback(struct native_state *state)
+{
+    PyObject *exception = errors_take();
+    PyObject *traceback = PyException_GetTraceback(exception);
+    if (traceback == NULL) {
+        PyObject *result = PyObject_CallOneArg(BOUND(state, raise_error), exception);
+        Py_XDECREF(result);
+        Py_SETREF(exception, errors_take());
+    }
+    Py_XDECREF(traceback);
+    return exception;
+}
+
 /* The except clause of _execute. 0, or -1 with an exception that must leave the loop. */
 static int handle_exception(HandlerObject *self)
 {
@@ -51,7 +65,7 @@ static int handle_exception(HandlerObject *self)
     if (!PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(BOUND(state, CancelledError))) {
         return errors_report(state, "Exception in callback RequestHandler._execute()");
     }
-    PyObject *exception = errors_take();
+    PyObject *exception = take_with_traceback(state);
     PyObject *previous = swap_handled(Py_NewRef(exception));
     PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(state, _handle_request_exception), exception);
     int status = 0;

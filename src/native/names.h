@@ -240,6 +240,8 @@ enum native_name {
     X(connection, "Connection") \
     X(close, "close") \
     X(keep_alive, "Keep-Alive") \
+    X(transfer_encoding, "Transfer-Encoding") \
+    X(chunked, "chunked") \
     X(html, "text/html; charset=UTF-8") \
     X(json, "application/json; charset=UTF-8") \
     X(content_encoding, "Content-Encoding") \
@@ -345,6 +347,7 @@ enum native_text {
     X(accepted_socket) \
     X(get_running_loop) \
     X(partial) \
+    X(raise_error) \
     X(log_io_loop) \
     X(watch_result) \
     X(time) \

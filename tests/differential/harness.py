@@ -31,9 +31,13 @@ class Crashed(Exception):
 
 
 class Outcome:
-    """What a case gave: ``data`` received, ``closed`` by the server or not, ``records`` logged, ``trouble`` or None."""
+    """What a case gave: ``data`` received, ``closed`` by the server or not, ``records`` logged, ``trouble`` or None.
+
+    ``reset``: the server's end came as a reset, which may have eaten the tail of the data.
+    """
 
     def __init__(self, data=b"", closed=False, records=(), trouble=None):
+        self.reset = False
         self.data = data
         self.closed = closed
         self.records = list(records)
@@ -117,13 +121,14 @@ class Subject:
             self.errors += self.stderr_path.read_text(errors="replace")
         return process.returncode
 
-    def connect(self, server):
+    def connect(self, server, source=None):
+        """A connection to the listener of that name, from the address ``source`` (127.x.y.z) if it is given."""
         address = self.ports[server]
         if isinstance(address, str):
             sock = socket.socket(socket.AF_UNIX)
             sock.connect(address)
         else:
-            sock = socket.create_connection(("127.0.0.1", address))
+            sock = socket.create_connection(("127.0.0.1", address), source_address=(source, 0) if source else None)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:
             sock.settimeout(STUCK)
@@ -250,13 +255,13 @@ class TLSClient:
 class Exchange:
     """One connection's worth of a case. Reads whatever comes at any time, so that neither side can block the other."""
 
-    def __init__(self, subject, case, mode):
+    def __init__(self, subject, case, mode, source=None):
         self.subject = subject
         self.case = case
         self.mode = mode
         self.random = random.Random(zlib.crc32(case.name.encode()))
         self.outcome = Outcome()
-        self.sock = subject.connect(case.server)
+        self.sock = subject.connect(case.server, source)
         self.sock.setblocking(False)
         self.gone = False  # the client's side has been closed
 
@@ -282,6 +287,7 @@ class Exchange:
             except BlockingIOError:
                 return len(self.outcome.data) > before
             except ConnectionError:
+                self.outcome.reset = True
                 data = b""
             if not data:
                 self.outcome.closed = True
@@ -335,6 +341,11 @@ class Exchange:
 
     def do_settle(self):
         self.settle()
+
+    def do_turn(self):
+        """Lets the server's loop turn."""
+        self.subject.ping()
+        self.drain()
 
     def do_nap(self, seconds):
         """Lets the server's timers run."""
@@ -399,7 +410,7 @@ _BYTES_RULES = [
     (re.compile(rb"(?i)expires=[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), b"expires=DATE"),
     (re.compile(rb"2\|1:0\|10:\d{10}\|([^|\s]*\|[^|\s]*)\|[0-9a-f]{64}"), rb"2|1:0|10:TIME|\1|SIGNATURE"),
     (re.compile(rb"\|\d{10}\|[0-9a-f]{40}"), rb"|TIME|SIGNATURE"),
-    (re.compile(rb"2\|[0-9a-f]{8}\|[0-9a-f]{32}\|\d{10}"), b"2|MASK|TOKEN|TIME"),
+    (re.compile(rb"2\|[0-9a-f]{8}\|[0-9a-f]+\|\d{10}"), b"2|MASK|TOKEN|TIME"),
     (re.compile(rb"0x[0-9a-f]{6,}"), b"0xADDRESS"),
     (re.compile(rb'(?m)^(  File "[^"\n]*", line \d+, in .*\n(?:    .*\n)*)+'), b"  FRAMES\n"),
 ]
@@ -411,7 +422,9 @@ _TEXT_RULES = [
     (re.compile(r"(?s)(Exception in callback) .*"), r"\1 CALLBACK"),
     (re.compile(r"(?:/[^\s:'\"]+)+\.py:\d+"), "FILE"),
     (re.compile(r"fd=\d+"), "fd=N"),
-    (re.compile(r"\('127\.0\.0\.1', \d+\)"), "('127.0.0.1', PORT)"),
+    (re.compile(r"2\|[0-9a-f]{8}\|[0-9a-f]+\|\d{10}"), "2|MASK|TOKEN|TIME"),
+    (re.compile(r"expires=[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), "expires=DATE"),
+    (re.compile(r"\('(127\.\d+\.\d+\.\d+)', \d+\)"), r"('\1', PORT)"),
     (re.compile(r"/[^ ]*/tornadoc-diff-[^/]+/unix-\d+\.sock"), "SOCKET"),
 ]
 

@@ -46,6 +46,12 @@ for mode in ("", "raise", "nothing", "json", "flush"):
     for code in ("418", "204", "304", "500", "404", "100"):
         add("custom_error_%s_%s" % (mode or "plain", code), get("/custom-error?mode=%s&code=%s" % (mode, code)) + NEXT, modes="w")
 add("custom_error_head", head("/custom-error") + NEXT)
+add("traceback_no_such_method", get("/raises/http", method="QUERY"), server="traceback")
+add(
+    "traceback_bad_form",
+    post("/raises/http", b"--XX\r\nbroken", "Content-Type: multipart/form-data; boundary=XX"),
+    server="traceback",
+)
 add("custom_error_traceback", get("/custom-error?code=500"), server="traceback")
 add("custom_log", get("/custom-log") + get("/custom-log?mode=raise") + NEXT)
 add("finish_raises", get("/finish-raises") + NEXT)

@@ -1,5 +1,7 @@
 """Answers: writes, flushes, lengths, status lines, headers, ETags, redirects, templates, files, transforms."""
 
+import json
+
 from casebook.case import Book, get, head, post
 
 book = Book()
@@ -257,3 +259,25 @@ for name in ("a.txt", "big.bin", "index.html", "sub/b.css"):
         modes="w",
         inflate=True,
     )
+
+# Programs for diffapp/program.py.
+for name, steps in {
+    "chunked_shows": {"method": [["flush"], ["show"]], "finish": [["show"]]},
+    "chunked_header_shows": {"method": [["set", "X-A", "1"], ["write", "a"], ["flush"], ["show"]]},
+    "flush_behind": {"method": [["finish", "a"], ["await", ["flush"]], ["show"]], "async": ["method"]},
+    "flush_behind_error": {"method": [["send_error", 304], ["await", ["flush"]], ["show"]], "async": ["method"]},
+    "204_empty": {"method": [["status", 204], ["finish", ""]]},
+    "204_empty_write": {"method": [["write", ""], ["status", 204]]},
+    "304_empty_bytes": {"method": [["status", 304], ["write", {"bytes": ""}]]},
+    "204_empty_in_error": {"method": [["raise", "http", 400]], "error": [["write", ""], ["status", 204]]},
+    "bad_length_shows": {"prepare": [["set", "Content-Length", "gzip"]], "method": [["try", ["finish"]], ["show"]]},
+}.items():
+    text = "X-Program: " + json.dumps(steps)
+    for version, line in {"11": "X: y", "11_close": "Connection: close", "10": "Connection: keep-alive"}.items():
+        add("program_%s_%s" % (name, version), get("/program", text, line, version="1.0" if version == "10" else "1.1"))
+add("program_close_raises", get("/program/stream", 'X-Program: {"close": [["add", "X Y", "1"]]}', method="QUERY"))
+add(
+    "program_traceback_204",
+    get("/program", 'X-Program: {"method": [["write", "a"], ["status", 204]]}'),
+    server="traceback",
+)

@@ -437,4 +437,6 @@ add(
     chunked("/dump", b"abc", version="1.0", headers=["Connection: keep-alive"]) + NEXT,
 )
 add("transfer_identity_10_get", get("/dump", "Transfer-Encoding: identity", version="1.0"))
+for server in ("main", "no_keep_alive"):
+    add("transfer_10_stream_error_" + server, get("/stream?mode=error", "Transfer-Encoding: x", version="1.0"), server=server)
 add("transfer_10_with_length", get("/dump", "Transfer-Encoding: chunked", "Content-Length: 3", version="1.0"))

@@ -138,6 +138,10 @@ for name, data in {"get": PLAIN, "post": post("/dump", b"abc"), "slow": get("/sl
         **(dict(row="request before the end", expect=status(200, closed=True)) if name == "get" else {}),
     )
     add("eof_after_" + name, data, ("settle",), ("eof",))
+# The handler starts in a callback of the loop, behind a body that takes more than one turn.
+for server in ("decompress", "stream_decompress"):
+    data = chunked("/write/str", b"abc" * 100)
+    add("together_late_eof_" + server, ("settle",), ("freeze",), data, ("eof",), ("thaw",), server=server, modes="w")
 # What follows a request in the same packet must not hold its answer back.
 for name, rest in {"crlf": b"\r\n", "half": PLAIN[:20], "waiting": get("/wait-for-close")}.items():
     for count in (1, 3):
@@ -263,6 +267,13 @@ add("xheaders_slow", get("/slow?n=1", "X-Real-Ip: 4.4.4.4") + get("/slow?n=2"), 
 add("xheaders_stream", post("/stream", b"abc", "X-Real-Ip: 4.4.4.4") + get("/dump"), server="xheaders")
 add("xheaders_error", post("/raises/value", b"abc", "X-Real-Ip: 4.4.4.4") + get("/dump"), server="xheaders")
 add("xheaders_bad", get("/dump", "X-Real-Ip: 4.4.4.4", "Content-Length: x"), server="xheaders")
+for name, request in {
+    "host": get("/dump", "X-Real-Ip: 4.4.4.4", host="a,b"),
+    "no_host": raw("GET /dump HTTP/1.1", "X-Real-Ip: 4.4.4.4", host=None),
+    "arguments": get("/dump?" + "&".join("a%d=b" % i for i in range(1001)), "X-Real-Ip: 4.4.4.4"),
+    "form": post("/bare", b"x", "X-Real-Ip: 4.4.4.4", "Content-Type: multipart/form-data"),
+}.items():
+    add("xheaders_bad_" + name, request, server="xheaders")  # the log names the client that the proxy tells of
 add("xheaders_bad_next", get("/dump", "X-Real-Ip: 4.4.4.4") + b"BAD\r\n\r\n", server="xheaders")
 
 # Other listeners.

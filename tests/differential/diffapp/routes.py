@@ -4,7 +4,7 @@ import logging
 
 from tornado import httputil, routing, web
 
-from diffapp import hooks, lifecycle, output, requests, streaming
+from diffapp import hooks, lifecycle, output, program, requests, sockets, streaming
 
 log = logging.getLogger("app")
 SECRET = "a fixed secret for the tests"
@@ -176,6 +176,8 @@ def rules(static):
         ("/stream-no-method", streaming.StreamNoMethod),
         ("/limit-in-prepare", streaming.LimitInPrepare),
         ("/big", streaming.BigUnread),
+        *program.ROUTES,
+        *sockets.ROUTES,
         ("/moved", web.RedirectHandler, {"url": "/new"}),
         ("/moved-302", web.RedirectHandler, {"url": "/new?x=1", "permanent": False}),
         ("/moved/(.*)/(.*)", web.RedirectHandler, {"url": "/new/{1}/{0}"}),
@@ -258,6 +260,7 @@ def compressed(static):
             ("/etag", output.Etag),
             ("/raises/([a-z_]+)", lifecycle.Raises),
             ("/files/(.*)", web.StaticFileHandler, {"path": static}),
+            *program.ROUTES,
         ],
         compress_response=True,
     )
@@ -265,7 +268,12 @@ def compressed(static):
 
 def transformed():
     application = web.Application(
-        [("/write/([a-z_]+)", output.Write), ("/flush", output.Flush), ("/raises/([a-z_]+)", lifecycle.Raises)],
+        [
+            ("/write/([a-z_]+)", output.Write),
+            ("/flush", output.Flush),
+            ("/raises/([a-z_]+)", lifecycle.Raises),
+            *program.ROUTES,
+        ],
         transforms=[hooks.Upper],
     )
     application.add_transform(hooks.Checksum)
@@ -274,7 +282,7 @@ def transformed():
 
 def traceback():
     return web.Application(
-        [("/raises/([a-z_]+)", lifecycle.Raises), ("/custom-error", lifecycle.CustomError)], serve_traceback=True
+        [("/raises/([a-z_]+)", lifecycle.Raises), ("/custom-error", lifecycle.CustomError), *program.ROUTES], serve_traceback=True
     )
 
 
