@@ -64,6 +64,10 @@ def changed_hooks(
 ) -> list[str]: ...
 def routes_changed() -> None: ...
 
+# What tests and the doctor ask.
+
+def tally() -> dict[str, int]: ...
+
 @disjoint_base
 class HTTPHeaders:
     _as_list: dict[str, list[str]]

@@ -391,6 +391,7 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
     }
     self->fd = fd;
     self->phase = CONN_HEAD;
+    COUNTED(state, connections);
     int status = server->tls_context ? conn_tls_start(self, server->tls_context) : 0;
     if (status == 0 && self->phase != CONN_CLOSED) {
         status = PySet_Add(server->connections, (PyObject *)self);

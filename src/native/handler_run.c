@@ -472,9 +472,11 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
             PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
             ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
         if (!native) {
+            COUNTED(state, executed);
             status = run_general(state, handler, transforms, &route);
         }
         else {
+            COUNTED(state, handled);
             HandlerObject *self = (HandlerObject *)handler;
             Py_XSETREF(self->transforms, Py_NewRef(transforms));
             if (execute(self, request, application, route.path_args, route.path_kwargs) < 0) {

@@ -60,6 +60,7 @@ static int find_engine(StreamObject *self)
         return 0;
     }
     Py_XSETREF(self->engine, (EngineObject *)engine);
+    COUNTED(self->state, streams);
     return 1;
 }
 
