@@ -185,6 +185,8 @@ def _divert(cls: type, native: type) -> None:
         return plain(cls) if plain is object.__new__ else plain(cls, *args, **kwargs)
 
     __new__.__qualname__ = cls.__qualname__ + ".__new__"
+    # What inspect.signature() reads.
+    __new__.__wrapped__ = cls.__init__ if plain is object.__new__ else plain  # type: ignore[attr-defined, misc]
     # It stays there for good: CPython does not forget that a class once had a __new__.
     cls.__new__ = __new__  # type: ignore[assignment, method-assign]
 

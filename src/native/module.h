@@ -53,7 +53,7 @@ enum native_count {
 #define X(name) COUNT_##name,
     NATIVE_COUNTS(X)
 #undef X
-    COUNT_COUNT
+        COUNT_COUNT
 };
 
 struct native_state {

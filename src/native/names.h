@@ -216,6 +216,7 @@
     X(create_task) \
     X(Task) \
     X(Future) \
+    X(remove_timeout) \
     /* end */
 /* clang-format on */
 
