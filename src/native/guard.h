@@ -27,7 +27,9 @@ enum handler_hook {
 #undef X
         HANDLER_HOOK_COUNT,
     /* Tornado's __init__ calls super().__init__(): a class behind it in the MRO has one of its own. */
-    HOOK_cooperative_init = HANDLER_HOOK_COUNT
+    HOOK_cooperative_init = HANDLER_HOOK_COUNT,
+    /* A class has an attribute that hides one of the native type's, so that the object's is in its dict. */
+    HOOK_hidden_attribute
 };
 
 #define HOOK(name) (UINT64_C(1) << HOOK_##name)

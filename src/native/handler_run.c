@@ -468,9 +468,10 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
     if (status == 0) {
         /* An __init__ that does not call its base's leaves a handler without request: Tornado's own frame says what is missing.
          */
-        bool native =
-            PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
-            ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
+        bool native = PyObject_TypeCheck(handler, state->handler_type) &&
+                      !(handler_mask((HandlerObject *)handler) & (HOOK(_execute) | HOOK(hidden_attribute))) &&
+                      ((HandlerObject *)handler)->request == (PyObject *)request &&
+                      ((HandlerObject *)handler)->application != NULL;
         if (!native) {
             COUNTED(state, executed);
             status = run_general(state, handler, transforms, &route);

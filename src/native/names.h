@@ -217,6 +217,8 @@
     X(Task) \
     X(Future) \
     X(remove_timeout) \
+    X(settings) \
+    X(transforms) \
     /* end */
 /* clang-format on */
 
