@@ -56,6 +56,7 @@ if tornado.version_info >= (6, 6):
     # Earlier ones accept folded lines, which their HTTP client may rely on.
     _REPLACEMENTS[tornado.httputil.HTTPHeaders] = httputil.HTTPHeaders
 
+_Handler: Any = tornado.web.RequestHandler
 _Headers: Any = tornado.httputil.HTTPHeaders
 
 #: Modules of Tornado that bind one of these names when they are imported.
@@ -225,18 +226,19 @@ def _check_lateness() -> None:
 
 
 def _stream_request_body(cls: Any) -> Any:
-    from tornadoc.routing import _TornadoRequestHandler
+    # It runs with the names of tornado.web.
+    from tornadoc._overlay import _Handler
 
-    if not issubclass(cls, _TornadoRequestHandler):
+    if not issubclass(cls, _Handler):
         raise TypeError("expected subclass of RequestHandler, got %r" % cls)
     cls._stream_request_body = True
     return cls
 
 
 def _has_stream_request_body(cls: Any) -> Any:
-    from tornadoc.routing import _TornadoRequestHandler
+    from tornadoc._overlay import _Handler
 
-    if not issubclass(cls, _TornadoRequestHandler):
+    if not issubclass(cls, _Handler):
         raise TypeError("expected subclass of RequestHandler, got %r" % cls)
     return cls._stream_request_body
 

@@ -4,7 +4,7 @@
 """
 
 # Each class shows what it is about in its answer.
-# ruff: noqa: E701, E702, B024
+# ruff: noqa: E402, E702
 
 import abc
 import asyncio
