@@ -205,7 +205,7 @@ def _handler_reasons(cls: type) -> Iterator[Report]:
     if getattr(cls, "_stream_request_body", False):
         yield {"path": GENERAL, "what": "stream_request_body", "where": name_of(cls), "effect": _DELEGATE}
     for name, native in vars(_native.RequestHandler).items():
-        # As in src/native/guard.c, hides_attribute().
+        # As in src/native/guard.c, guard_hides_attribute().
         if not name.startswith("_") and isdatadescriptor(native) and getattr_static(made, name) is not native:
             effect = "hides the native attribute: its _execute runs in a Task"
             yield {"path": GENERAL, "what": name, "where": _defined_in(cls, name), "effect": effect}

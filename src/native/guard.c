@@ -144,12 +144,11 @@ static int has_cooperative_init(struct native_state *state, struct guard *guard,
     return 0;
 }
 
-/* Has the class another attribute in the place of one that the native type holds? */
-static bool hides_attribute(struct native_state *state, PyTypeObject *type)
+bool guard_hides_attribute(PyTypeObject *native, PyTypeObject *type)
 {
     Py_ssize_t position = 0;
     PyObject *name, *descriptor;
-    while (PyDict_Next(state->handler_type->tp_dict, &position, &name, &descriptor)) {
+    while (PyDict_Next(native->tp_dict, &position, &name, &descriptor)) {
         bool is_state = Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) || Py_IS_TYPE(descriptor, &PyMemberDescr_Type);
         if (is_state && PyUnicode_READ_CHAR(name, 0) != '_' && _PyType_Lookup(type, name) != descriptor) {
             return true;
@@ -177,7 +176,7 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     if (set == GUARD_HANDLER && has_cooperative_init(state, guard, type)) {
         mask |= UINT64_C(1) << HOOK_cooperative_init;
     }
-    if (set == GUARD_HANDLER && hides_attribute(state, type)) {
+    if (set == GUARD_HANDLER && guard_hides_attribute(state->handler_type, type)) {
         mask |= HOOK(hidden_attribute);
     }
     return mask;

@@ -218,6 +218,7 @@
     X(Future) \
     X(remove_timeout) \
     X(settings) \
+    X(io_loop) \
     X(transforms) \
     /* end */
 /* clang-format on */

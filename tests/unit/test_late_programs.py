@@ -205,6 +205,42 @@ def test_an_application_class_with_settings_and_transforms_of_its_own(value):
     assert [b"X-Transformed" in answer for answer in outcome.result] == [True, True, False, False]
 
 
+STREAM = """
+    import asyncio, socket
+    {install}
+    from tornado.iostream import IOStream
+
+    class Hiding(IOStream):
+        socket = None
+        io_loop = None
+        error = None
+        max_buffer_size = 5
+
+    async def main():
+        near, far = socket.socketpair()
+        hiding, other = Hiding(near, read_chunk_size=10), IOStream(far)
+        reading = hiding.read_until(b"\\n")
+        await other.write(b"there\\n")
+        print(await asyncio.wait_for(reading, 20))
+        await hiding.write(b"back\\n")
+        print(await asyncio.wait_for(other.read_until(b"\\n"), 20))
+        print(hiding.max_buffer_size, hiding.read_chunk_size, hiding.socket is near, hiding.io_loop is other.io_loop, hiding.error)
+        other.close()
+        try:
+            await hiding.read_bytes(1)
+        except Exception as e:
+            print(repr(e), hiding.closed(), hiding.socket, hiding.reading())
+
+    asyncio.run(main())
+"""
+
+
+def test_a_stream_class_with_attributes_that_hide_native_ones():
+    expected = output(STREAM.format(install=""))
+    assert expected.startswith("b'there")
+    assert output(STREAM.format(install="import tornadoc; tornadoc.install()")) == expected
+
+
 def test_the_doctor_names_what_hides_a_native_attribute():
     class Hiding(tornadoc.web.RequestHandler):
         request = None
