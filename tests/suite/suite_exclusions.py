@@ -60,6 +60,7 @@ _SNAPSHOT = (
     "them, which only a metaclass could hide, and that would clash with programs' own; and routing's classes have a __setattr__. "
     "tests/unit/test_api.py compares what a program finds by looking up"
 )
+_TIMES = "compares short times of Tornado's own functions, which tornadoc does not replace on Python 3.10; a busy machine fails it"
 _COALESCED = "small chunks come together, as in Tornado 6.6, and not one by one, as in the version for Python 3.10"
 
 TORNADO: dict[str, Exclusion] = {
@@ -74,6 +75,8 @@ TORNADO: dict[str, Exclusion] = {
         "9 of 10 runs fail with Tornado alone",
         FLAKY,
     ),
+    "httputil_test/*.test_*linear_performance": Exclusion(_TIMES, FLAKY, until=10),
+    "httputil_test/ParseCookieTest.test_unquote_large": Exclusion(_TIMES, FLAKY, until=10),
     "httpserver_test/StreamingChunkSizeTest.test_chunked_body": Exclusion(_COALESCED, until=10),
     "web_test/DecoratedStreamingRequestFlowControlTest.test_flow_control_chunked_body": Exclusion(_COALESCED, until=10),
     "web_test/NativeStreamingRequestFlowControlTest.test_flow_control_chunked_body": Exclusion(_COALESCED, until=10),

@@ -224,7 +224,8 @@ STREAM = """
         print(await asyncio.wait_for(reading, 20))
         await hiding.write(b"back\\n")
         print(await asyncio.wait_for(other.read_until(b"\\n"), 20))
-        print(hiding.max_buffer_size, hiding.read_chunk_size, hiding.socket is near, hiding.io_loop is other.io_loop, hiding.error)
+        print(hiding.max_buffer_size, hiding.read_chunk_size, hiding.socket is near)
+        print(hiding.io_loop is other.io_loop, hiding.error)
         other.close()
         try:
             await hiding.read_bytes(1)
