@@ -60,7 +60,7 @@ _SNAPSHOT = (
     "them, which only a metaclass could hide, and that would clash with programs' own; and routing's classes have a __setattr__. "
     "tests/unit/test_api.py compares what a program finds by looking up"
 )
-_TIMES = "compares short times of Tornado's own functions, which tornadoc does not replace on Python 3.10; a busy machine fails it"
+_TIMES = "compares short times of functions that tornadoc does not replace on Python 3.10; a busy machine fails it"
 _COALESCED = "small chunks come together, as in Tornado 6.6, and not one by one, as in the version for Python 3.10"
 
 TORNADO: dict[str, Exclusion] = {
