@@ -30,11 +30,13 @@ import tornado.platform.asyncio
 import tornado.web
 
 from tornadoc import (
+    _access_log,
     _engine,
     _native,
     _run,
     _stream_callbacks,
     _tls,
+    _transforms,
     _transports,
     http1connection,
     httpserver,
@@ -90,10 +92,10 @@ def bind() -> None:
         RequestStartLine=tornado.httputil.RequestStartLine,
         ResponseStartLine=tornado.httputil.ResponseStartLine,
         gzip_delegate=tornado.http1connection._GzipMessageDelegate,
-        access_log=tornado.log.access_log,
         app_log=tornado.log.app_log,
         gen_log=tornado.log.gen_log,
         escape=tornado.escape,
+        web_globals=vars(tornado.web),
         responses=tornado.httputil.responses,  # type: ignore[attr-defined]
         server_version="TornadoServer/" + tornado.version,
         # the standard library's
@@ -114,6 +116,7 @@ def bind() -> None:
         # functions of this package
         accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
+        flush_transformed=_transforms.flush,
         compile_routes=routing.compile_routes,
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
@@ -126,7 +129,9 @@ def bind() -> None:
         partial=functools.partial,
         time=time,
         watch_result=ioloop.watch_result,
+        write_with_callback=http1connection.write_with_callback,
         WeakValueDictionary=weakref.WeakValueDictionary,
+        write_access_line=_access_log.write_line,
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,

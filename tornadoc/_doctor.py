@@ -13,6 +13,7 @@ import re
 import resource
 import sys
 import traceback
+import types
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from inspect import getattr_static, isclass, isdatadescriptor
@@ -273,8 +274,10 @@ def _server_report(server: Any) -> Report:
         reasons = [{"path": GENERAL, "what": "class", "where": name_of(cls), "effect": effect}]
     else:
         reasons = list(_changed("server", server, cls, _SERVER_HOOKS))
-        if not isinstance(server.request_callback, _native.Application):
-            where = f"{type(server.request_callback).__module__}.{type(server.request_callback).__qualname__}"
+        kind = type(server.request_callback)
+        is_function = issubclass(kind, (types.FunctionType, types.MethodType, types.BuiltinFunctionType))
+        if not issubclass(kind, _native.Application) and (server.conn_params.decompress or not is_function):
+            where = f"{kind.__module__}.{kind.__qualname__}"
             reasons.append({"path": GENERAL, "what": "request_callback", "where": where, "effect": _DELEGATE})
         if server.ssl_options is not None and find_spec("tornadoc._tls") is None:
             effect = "Tornado's own connection"

@@ -40,3 +40,8 @@ def engine_of(loop: asyncio.AbstractEventLoop) -> _native.Engine:
 def current_engine() -> _native.Engine:
     """The engine of `IOLoop.current()`."""
     return engine_of(IOLoop.current().asyncio_loop)  # type: ignore[attr-defined]
+
+
+def engine_for(io_loop: Any) -> _native.Engine:
+    """The engine of an IOLoop that was named, or else of the current one."""
+    return current_engine() if io_loop is None else engine_of(io_loop.asyncio_loop)

@@ -15,6 +15,7 @@ from typing import Any
 import tornado
 import tornado.httpserver
 import tornado.httputil
+import tornado.ioloop
 import tornado.iostream
 import tornado.netutil
 import tornado.platform.asyncio
@@ -22,7 +23,21 @@ import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import _native, httpserver, httputil, iostream, loop, netutil, routing, tcpserver, web, websocket
+from tornadoc import (
+    _native,
+    httpserver,
+    httputil,
+    ioloop,
+    iostream,
+    loop,
+    netutil,
+    routing,
+    stack_context,
+    tcpserver,
+    tornado2,
+    web,
+    websocket,
+)
 from tornadoc._accelerate import accelerate
 from tornadoc._support import LateInstallError
 from tornadoc.platform import asyncio as platform_asyncio
@@ -35,6 +50,7 @@ _REPLACEMENTS: dict[Any, Any] = {
     tornado.platform.asyncio.AsyncIOLoop: platform_asyncio.AsyncIOLoop,
     # Tornado 6.6 makes it when it is asked for.
     platform_asyncio.AnyThreadEventLoopPolicy.__base__: platform_asyncio.AnyThreadEventLoopPolicy,
+    tornado.ioloop.PeriodicCallback: ioloop.PeriodicCallback,
     tornado.tcpserver.TCPServer: tcpserver.TCPServer,
     tornado.httputil.HTTPServerRequest: httputil.HTTPServerRequest,
     tornado.httpserver.HTTPServer: httpserver.HTTPServer,
@@ -58,6 +74,15 @@ if tornado.version_info >= (6, 6):
 
 _Handler: Any = tornado.web.RequestHandler
 _Headers: Any = tornado.httputil.HTTPHeaders
+
+#: Names that Tornado had in earlier versions: module -> name -> what is there while tornadoc is installed.
+_EARLIER: dict[str, dict[str, Any]] = {
+    "tornado.web": {"asynchronous": tornado2.asynchronous},
+    "tornado.gen": {name: getattr(tornado2, name) for name in tornado2.__all__ if name != "asynchronous"},
+    "tornado.httpserver": {"HTTPConnection": httpserver.HTTPConnection},
+}
+#: A module that Tornado had.
+_EARLIER_MODULES: dict[str, ModuleType] = {"tornado.stack_context": stack_context}
 
 #: Modules of Tornado that bind one of these names when they are imported.
 _BINDING = (
@@ -112,6 +137,37 @@ def _rebind(module: ModuleType, mapping: dict[int, Any]) -> None:
             setattr(module, name, mapping[id(value)])
 
 
+def _add_earlier(module: ModuleType) -> None:
+    for name, value in _EARLIER.get(module.__name__, {}).items():
+        if not hasattr(module, name):
+            setattr(module, name, value)
+
+
+def _remove_earlier() -> None:
+    for module_name, names in _EARLIER.items():
+        module = sys.modules[module_name]
+        for name, value in names.items():
+            if vars(module).get(name) is value:
+                delattr(module, name)
+    for module_name, module in _EARLIER_MODULES.items():
+        if sys.modules.get(module_name) is module:
+            del sys.modules[module_name]
+        vars(tornado).pop(module_name.partition(".")[2], None)
+
+
+class _EarlierLoader(importlib.abc.Loader):
+    """Gives a module that Tornado had: tornadoc's, as it is."""
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        module = _EARLIER_MODULES[spec.name]
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The import system has put another spec on it.
+        module.__spec__ = self._spec
+
+
 class _Loader(importlib.abc.Loader):
     """Lets a module of Tornado execute, and puts the replacements into its namespace."""
 
@@ -132,17 +188,22 @@ class _Loader(importlib.abc.Loader):
         self._loader.exec_module(module)
         for name, (_, new) in table().get(module.__name__, {}).items():
             setattr(module, name, new)
+        _add_earlier(module)
         _rebind(module, {id(old): new for old, new in _REPLACEMENTS.items()})
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds the modules of Tornado that something is replaced in, for when one is executed again: they are loaded once before
-    install() is done, so that all others import the replacements from them."""
+    install() is done, so that all others import the replacements from them. Also finds modules that Tornado had earlier."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if not fullname.startswith("tornado.") or fullname not in table():
+        if not fullname.startswith("tornado."):
+            return None
+        if fullname in _EARLIER_MODULES:
+            return importlib.machinery.ModuleSpec(fullname, _EarlierLoader())
+        if fullname not in table():
             return None
         for finder in sys.meta_path:
             spec = finder.find_spec(fullname, path, target) if finder is not self else None
@@ -304,6 +365,7 @@ def install(late: bool) -> None:
     mapping = {id(old): new for old, new in _REPLACEMENTS.items()}
     for module in _tornado_modules():
         _rebind(module, mapping)
+        _add_earlier(module)
     _exchange_code()
     if _Headers in _REPLACEMENTS:
         copyreg.pickle(_Headers, _reduce_headers)
@@ -323,4 +385,5 @@ def uninstall() -> None:
     _own_labels.clear()
     _exchange_code()
     copyreg.dispatch_table.pop(_Headers, None)
+    _remove_earlier()
     loop.uninstall_policy()

@@ -8,6 +8,8 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.log import app_log
 
+from tornadoc import stack_context
+
 #: The arguments of Tornado 4, in its order.
 _ARGUMENTS = {
     "read_until_regex": ("regex", "callback", "max_bytes"),
@@ -45,11 +47,17 @@ def call_with_callback(stream: Any, name: str, args: tuple[Any, ...], kwargs: di
         if key in values:
             raise TypeError(f"{name}() got multiple values for argument {key!r}")
         values[key] = value
-    callback = values.pop("callback", None)
-    streaming_callback = values.pop("streaming_callback", None)
+    callback = stack_context.capture(values.pop("callback", None))
+    streaming_callback = stack_context.capture(values.pop("streaming_callback", None))
     missing = _ARGUMENTS[name][0]
     if missing not in values and missing != "callback":
         raise TypeError(f"{name}() missing 1 required positional argument: {missing!r}")
+    # The callbacks bring their contexts; those of this call are not to be entered a second time around them.
+    with stack_context.NullContext():
+        return _start(stream, name, values, callback, streaming_callback)
+
+
+def _start(stream: Any, name: str, values: dict[str, Any], callback: Any, streaming_callback: Any) -> Any:
     if streaming_callback is not None:
         remaining = values["num_bytes"] if name == "read_bytes" else None
         _stream_pieces(stream, remaining, bool(values.get("partial")), callback, streaming_callback)

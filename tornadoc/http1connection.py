@@ -14,6 +14,7 @@ from typing import Any
 
 import tornado.http1connection as _tornado
 from tornado.http1connection import *  # noqa: F403
+from tornado.ioloop import IOLoop
 from tornado.log import app_log
 
 from tornadoc import _native
@@ -28,6 +29,11 @@ if not typing.TYPE_CHECKING:
 class NativeHTTP1Connection(_native.HTTP1Connection, _tornado.HTTP1Connection):  # type: ignore[misc, override]
     """One request and its answer, on a connection that is served natively. Made by the native code."""
 
+    @property
+    def address(self) -> Any:
+        """The client's, as ``socket.accept()`` gives it: an attribute of Tornado's connections up to version 3."""
+        return self.context.address
+
 
 class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
     _native.HTTP1ServerConnection, _tornado.HTTP1ServerConnection
@@ -39,6 +45,24 @@ class NativeHTTP1ServerConnection(  # type: ignore[misc, override]
         self._close()
         while not self._ended():
             await asyncio.sleep(0)
+
+
+def write_with_callback(connection: Any, chunk: bytes, callback: Callable[[], object] | None) -> Any:
+    """``connection.write(chunk)``, after which the callback is called, as before Tornado 6: when all is sent that was written
+    so far, unless the connection is closed first. Returns write()'s Future."""
+    future = connection.write(chunk)
+    if callback is not None:
+        call_when_sent(future, callback)
+    return future
+
+
+def call_when_sent(future: asyncio.Future[Any], callback: Callable[[], object]) -> None:
+    """Have the loop call callback() when the Future of a write is done, unless that has failed."""
+
+    def done(sent: asyncio.Future[Any]) -> Any:
+        return None if sent.cancelled() or sent.exception() else callback()
+
+    IOLoop.current().add_future(future, done)
 
 
 # The native code logs through these. They stand in a module of this name because Tornado's formatter prints the module that logs.

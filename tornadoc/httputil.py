@@ -5,8 +5,10 @@ Everything else is Tornado's: its public names are re-exported, and any other at
 
 from __future__ import annotations
 
+import time
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import tornado.httputil as _tornado
@@ -14,6 +16,7 @@ from tornado.httputil import *  # noqa: F403
 from tornado.httputil import HTTPHeaders as _TornadoHTTPHeaders
 
 from tornadoc import _native
+from tornadoc.http1connection import HTTP1Connection, call_when_sent
 
 if not typing.TYPE_CHECKING:  # a type checker would take any name for defined
 
@@ -45,6 +48,42 @@ class HTTPHeaders(_native.HTTPHeaders, _TornadoHTTPHeaders):  # type: ignore[no-
 
 class HTTPServerRequest(_native.HTTPServerRequest, _tornado.HTTPServerRequest):  # type: ignore[no-redef, misc]
     """Tornado's `HTTPServerRequest`. Of a natively served request, each attribute is made when it is looked at."""
+
+    # What Tornado had up to version 5.
+
+    def supports_http_1_1(self) -> bool:
+        """Does the client speak HTTP/1.1?"""
+        return self.version == "HTTP/1.1"
+
+    def write(self, chunk: bytes, callback: Callable[[], object] | None = None) -> None:
+        """Write bytes of the answer as they are, its head included: ``request.write(b"HTTP/1.1 200 OK\\r\\n...")``.
+
+        callback() is called when they are sent. After ``request.connection.write_headers()`` they are a piece of the body. If the
+        client has gone away nothing happens. AssertionError: chunk is no bytes object, or the request was finished.
+        """
+        if not isinstance(chunk, bytes):
+            raise AssertionError(f"bytes are required, not {type(chunk).__name__}")
+        self._check_open()
+        connection: Any = self.connection
+        if callback is None:
+            connection.write(chunk)
+        elif isinstance(connection, HTTP1Connection):
+            call_when_sent(connection.write(chunk), callback)
+        else:
+            # One in the manner of Tornado 2.
+            connection.write(chunk, callback)
+
+    def finish(self) -> None:
+        """End the answer, which lets the connection go on to the next request or closes it. AssertionError: the request was
+        finished."""
+        self._check_open()
+        assert self.connection is not None
+        self.connection.finish()
+        self._finish_time = time.time()
+
+    def _check_open(self) -> None:
+        if self._finish_time is not None:
+            raise AssertionError("Request closed")
 
     # copy.copy and pickle: the attributes live in the native part.
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import typing
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import tornado.ioloop as _tornado
@@ -86,3 +87,26 @@ class IOLoop(_tornado.IOLoop):  # type: ignore[no-redef]
         from tornadoc.platform.asyncio import AsyncIOLoop
 
         return AsyncIOLoop
+
+
+class PeriodicCallback(_tornado.PeriodicCallback):  # type: ignore[no-redef]
+    """Tornado's `PeriodicCallback`, which takes the ``io_loop`` of Tornado before 5 as well: the loop that it is to run on,
+    given by name or as the third argument, where later versions have ``jitter``."""
+
+    def __init__(
+        self, callback: Callable[[], Any], callback_time: Any, jitter: Any = 0, io_loop: _tornado.IOLoop | None = None
+    ) -> None:
+        if isinstance(jitter, _tornado.IOLoop):
+            jitter, io_loop = 0, jitter
+        super().__init__(callback, callback_time, 0 if jitter is None else jitter)
+        self._given_loop = io_loop
+
+    def start(self) -> None:
+        """Start the timer, on the loop that was given or on the current one."""
+        if self._given_loop is None:
+            super().start()
+            return
+        self.io_loop = self._given_loop
+        self._running = True
+        self._next_timeout = self.io_loop.time()
+        self._schedule_next()

@@ -30,6 +30,7 @@ from tornado.log import gen_log
 from tornadoc import _native
 from tornadoc._engine import current_engine
 from tornadoc._stream_callbacks import call_with_callback
+from tornadoc.stack_context import capture
 
 if not typing.TYPE_CHECKING:
     from tornado.iostream import *  # noqa: F403
@@ -233,7 +234,7 @@ class ConnectionStream(IOStream):
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         # The connection watches the socket.
-        self._close_callback = callback
+        self._close_callback = capture(callback)
 
     def _start_read(self) -> Future[Any]:
         raise AssertionError("Already reading")

@@ -11,7 +11,7 @@ import tornado.netutil as _tornado
 from tornado.netutil import *  # noqa: F403
 
 from tornadoc import _native
-from tornadoc._engine import current_engine
+from tornadoc._engine import engine_for
 
 if not typing.TYPE_CHECKING:
 
@@ -20,7 +20,7 @@ if not typing.TYPE_CHECKING:
 
 
 def add_accept_handler(  # type: ignore[no-redef]
-    sock: socket.socket, callback: Callable[[socket.socket, Any], None]
+    sock: socket.socket, callback: Callable[[socket.socket, Any], None], io_loop: Any = None
 ) -> Callable[[], None]:
     """Accept connections on a listening, non-blocking socket from the current loop on, as `tornado.netutil.add_accept_handler`.
 
@@ -28,7 +28,8 @@ def add_accept_handler(  # type: ignore[no-redef]
     :arg callback: ``callback(connection, address)`` is called for each connection, whose socket it then owns. What it raises goes
         to the loop's exception handler. At most 128 connections are accepted before other work of the loop has its turn. Without
         descriptors or memory for another one, accepting pauses, and the error goes to the exception handler once a second.
+    :arg io_loop: the IOLoop to accept on, as before Tornado 5; None: the current one.
     :returns: a function that stops accepting. It may be called again.
     :raises ValueError: the socket is being accepted from already.
     """
-    return _native.Listener(current_engine(), sock, callback)
+    return _native.Listener(engine_for(io_loop), sock, callback)

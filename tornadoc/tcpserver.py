@@ -32,11 +32,23 @@ _tornado_handle_connection = _tornado.TCPServer._handle_connection
 class TCPServer(_tornado.TCPServer):  # type: ignore[no-redef]
     """Tornado's `TCPServer`, with native accept and tornadoc's streams. To be subclassed with a ``handle_stream``."""
 
+    _io_loop: IOLoop | None = None
+
+    def __init__(self, *args: Any, io_loop: IOLoop | None = None, **kwargs: Any) -> None:
+        """The arguments of `tornado.tcpserver.TCPServer`, and ``io_loop`` as before Tornado 5, by name or as the first one: the
+        loop that it is to accept on."""
+        if args and isinstance(args[0], IOLoop):
+            io_loop, *args = args  # type: ignore[assignment]
+        super().__init__(*args, **kwargs)
+        if io_loop is not None:
+            self._io_loop = io_loop
+
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Start accepting on listening sockets, which then belong to the server, as Tornado's."""
+        loop = {} if self._io_loop is None else {"io_loop": self._io_loop}
         for sock in sockets:
             self._sockets[sock.fileno()] = sock
-            self._handlers[sock.fileno()] = add_accept_handler(sock, self._handle_connection)
+            self._handlers[sock.fileno()] = add_accept_handler(sock, self._handle_connection, **loop)
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
         if _tornado.TCPServer._handle_connection is not _tornado_handle_connection:

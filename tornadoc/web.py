@@ -21,6 +21,8 @@ from tornadoc import _native
 from tornadoc._accelerate import family, object_class, program_class
 from tornadoc.httpserver import HTTPServer
 from tornadoc.routing import accelerated
+from tornadoc.tornado2 import asynchronous as asynchronous
+from tornadoc.tornado2 import handle_exception
 
 if not typing.TYPE_CHECKING:
 
@@ -34,6 +36,12 @@ class RequestHandler(_native.RequestHandler, _tornado.RequestHandler):  # type: 
     if not typing.TYPE_CHECKING:
         # A class that is assigned may be one that was derived from Tornado's before tornadoc came.
         __class__ = object_class
+
+    def _stack_context_handle_exception(
+        self, type: type[BaseException], value: BaseException, traceback: types.TracebackType | None
+    ) -> bool:
+        """What `asynchronous` does with an exception of a callback."""
+        return handle_exception(self, value, traceback)
 
     # copy.copy and pickle: the attributes live in the native part, and the class has to be found under its name. The state is
     # Tornado's, so that it can be loaded without tornadoc.
@@ -71,8 +79,21 @@ class FallbackHandler(_tornado.FallbackHandler, RequestHandler):  # type: ignore
     """Tornado's `FallbackHandler`."""
 
 
+_tornado_call = _tornado.Application.__call__
+
+
 class Application(_native.Application, _tornado.Application):  # type: ignore[no-redef]
     """Tornado's `Application`, whose rules are walked natively."""
+
+    def __call__(self, request: HTTPServerRequest) -> Any:
+        """Have a handler answer a request, as `Application.__call__`. Returns, as before Tornado 4, the handler, unless that
+        streams the body: then a Future that is done when it is prepared."""
+        if _tornado.Application.__call__ is not _tornado_call:
+            # Somebody has wrapped it.
+            return super().__call__(request)
+        delegate = self.find_handler(request)
+        prepared = delegate.execute()
+        return getattr(delegate, "handler", None) if prepared is None else prepared
 
     def get_handler_delegate(
         self,

@@ -136,21 +136,40 @@ int td_poller_fetch(struct td_poller *poller)
     return count < 0 ? 0 : count;
 }
 
+/* Whom an event of the batch is for; NULL: its descriptor was removed since. */
+static const struct td_poll_slot *find_slot(const struct td_poller *poller, const struct epoll_event *event)
+{
+    uint32_t slot = (uint32_t)event->data.u64;
+    uint32_t generation = (uint32_t)(event->data.u64 >> 32);
+    if (slot >= poller->slot_count) {
+        return NULL;
+    }
+    const struct td_poll_slot *entry = &poller->slots[slot];
+    return entry->generation == generation && entry->owner != NULL ? entry : NULL;
+}
+
 int td_poller_dispatch(struct td_poller *poller)
 {
     while (poller->batch_next < poller->batch_len) {
         const struct epoll_event *event = &poller->batch[poller->batch_next++];
-        uint32_t slot = (uint32_t)event->data.u64;
-        uint32_t generation = (uint32_t)(event->data.u64 >> 32);
-        if (slot >= poller->slot_count) {
-            continue;
-        }
-        const struct td_poll_slot *entry = &poller->slots[slot];
-        if (entry->generation != generation || entry->owner == NULL) {
-            continue;
-        }
-        if (entry->fn(entry->owner, event->events) < 0) {
+        const struct td_poll_slot *entry = find_slot(poller, event);
+        if (entry != NULL && entry->fn(entry->owner, event->events) < 0) {
             return -1;
+        }
+    }
+    return 0;
+}
+
+int td_poller_dispatch_only(struct td_poller *poller, td_poll_fn fn)
+{
+    for (int i = poller->batch_next; i < poller->batch_len; i++) {
+        struct epoll_event *event = &poller->batch[i];
+        const struct td_poll_slot *entry = find_slot(poller, event);
+        if (entry != NULL && entry->fn == fn) {
+            event->data.u64 = NO_SLOT;
+            if (fn(entry->owner, event->events) < 0) {
+                return -1;
+            }
         }
     }
     return 0;

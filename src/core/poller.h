@@ -57,5 +57,7 @@ int td_poller_fetch(struct td_poller *poller);
 TD_MUST_CHECK int td_poller_wait(struct td_poller *poller, int timeout);
 /* Dispatches the batch. 0, or -1 when a callback returned -1: call again to go on with the rest. */
 int td_poller_dispatch(struct td_poller *poller);
+/* Dispatches those events of the batch that are for this callback, and keeps the others. 0 or -1, likewise. */
+int td_poller_dispatch_only(struct td_poller *poller, td_poll_fn fn);
 
 #endif

@@ -39,6 +39,37 @@ static int is_enabled(struct native_state *state, PyObject *logger, long level)
     return enabled;
 }
 
+/* What Tornado's log_request() would do, without a record. 1: there is nothing left to do; 0: call it; -1. */
+static int write_stock_line(HandlerObject *handler, uint64_t mask)
+{
+    struct native_state *state = handler->state;
+    long level = handler->status_code < 400 ? LEVEL_INFO : handler->status_code < 500 ? LEVEL_WARNING : LEVEL_ERROR;
+    /* A global of Tornado's module: programs put loggers of their own there. */
+    PyObject *logger = PyDict_GetItemWithError(BOUND(state, web_globals), NAME(state, access_log));
+    if (logger == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    Py_INCREF(logger);
+    PyObject *result = NULL;
+    int done = is_enabled(state, logger, level);
+    if (done == 0) {
+        done = 1;
+    }
+    else if (done > 0 && (mask & HOOK(_request_summary))) {
+        done = 0;
+    }
+    else if (done > 0) {
+        PyObject *number = PyLong_FromLong(level);
+        PyObject *args[] = {logger, number, (PyObject *)handler};
+        result = number ? PyObject_Vectorcall(BOUND(state, write_access_line), args, 3, NULL) : NULL;
+        Py_XDECREF(number);
+        done = result ? result == Py_True : -1;
+    }
+    Py_XDECREF(result);
+    Py_DECREF(logger);
+    return done;
+}
+
 int access_log_request(HandlerObject *handler, uint64_t mask)
 {
     struct native_state *state = handler->state;
@@ -49,11 +80,10 @@ int access_log_request(HandlerObject *handler, uint64_t mask)
     if (PyObject_TypeCheck(application, state->application_type) && !(mask & HOOK(get_status)) &&
         !(application_mask((ApplicationObject *)application) & APP_HOOK(log_request)) &&
         application_setting((ApplicationObject *)application, NAME(state, log_function)) == NULL) {
-        long level = handler->status_code < 400 ? LEVEL_INFO : handler->status_code < 500 ? LEVEL_WARNING : LEVEL_ERROR;
-        int enabled = is_enabled(state, BOUND(state, access_log), level);
-        if (enabled <= 0) {
+        int done = write_stock_line(handler, mask);
+        if (done != 0) {
             Py_DECREF(application);
-            return enabled;
+            return done > 0 ? 0 : -1;
         }
     }
     PyObject *result = PyObject_CallMethodOneArg(application, NAME(state, log_request), (PyObject *)handler);

@@ -356,8 +356,11 @@ PyObject *conn_stream(ServerConnectionObject *self)
 
 /* -- the type -- */
 
-int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address)
+/* Takes fd. *made: a new reference; NULL: the socket could not be watched, which is logged. 0, or -1 with an exception. */
+static int new_connection(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address,
+                          ServerConnectionObject **made)
 {
+    *made = NULL;
     struct native_state *state = server->state;
     PyTypeObject *type = (PyTypeObject *)BOUND(state, HTTP1ServerConnection);
     ServerConnectionObject *self = (ServerConnectionObject *)type->tp_alloc(type, 0);
@@ -375,12 +378,12 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
     engine_source_init(&self->source, &conn_engine_kind, (PyObject *)self);
     self->engine = (EngineObject *)Py_NewRef((PyObject *)engine);
     self->server = (ServerObject *)Py_NewRef((PyObject *)server);
+    self->address = Py_XNewRef(address);
     if (peer != NULL) {
         memcpy(&self->peer, peer, peer->sa_family == AF_INET ? sizeof(self->peer.ip4) : sizeof(self->peer.ip6));
     }
     else {
         self->peer.any.sa_family = AF_UNSPEC;
-        self->address = Py_NewRef(address);
     }
     if (engine_watch(engine, &self->source, fd, CONN_EVENTS) < 0) {
         /* As Tornado, whose stream finds out in its first read. */
@@ -392,6 +395,14 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
     self->fd = fd;
     self->phase = CONN_HEAD;
     COUNTED(state, connections);
+    *made = self;
+    return 0;
+}
+
+/* 0, or -1 with an exception: then it is closed. */
+static int start(ServerConnectionObject *self)
+{
+    ServerObject *server = self->server;
     int status = server->tls_context ? conn_tls_start(self, server->tls_context) : 0;
     if (status == 0 && self->phase != CONN_CLOSED) {
         status = PySet_Add(server->connections, (PyObject *)self);
@@ -402,8 +413,37 @@ int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct
     if (status < 0) {
         conn_close(self);
     }
-    Py_DECREF(self);
     return status;
+}
+
+int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address)
+{
+    ServerConnectionObject *self;
+    int status = new_connection(server, engine, fd, peer, address, &self);
+    if (self != NULL) {
+        status = start(self);
+        Py_DECREF(self);
+    }
+    return status;
+}
+
+PyObject *conn_take(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address,
+                    PyObject *stream)
+{
+    ServerConnectionObject *self;
+    int status = new_connection(server, engine, fd, peer, address, &self);
+    if (self == NULL) {
+        return status < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    self->stream = Py_NewRef(stream);
+    if (PyObject_SetAttr(stream, NAME(server->state, _connection), (PyObject *)self) < 0) {
+        conn_close(self);
+        Py_CLEAR(self);
+    }
+    else if (start(self) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
 }
 
 static int server_connection_traverse(ServerConnectionObject *self, visitproc visit, void *arg)
@@ -573,7 +613,14 @@ static PyMethodDef server_connection_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* The current request, as long as it is not answered. */
+static PyObject *get_request(ServerConnectionObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self->request != NULL && self->phase <= CONN_ANSWER ? (PyObject *)self->request : Py_None);
+}
+
 static PyGetSetDef server_connection_getset[] = {
+    {"_request", (getter)get_request, NULL, "The request that an Application is answering, or None.", NULL},
     {"stream", (getter)get_stream, NULL, "A stand-in for the IOStream.", NULL},
     {"context", (getter)get_context, NULL, "The connection's _HTTPRequestContext.", NULL},
     {"params", (getter)get_params, NULL, "The server's HTTP1ConnectionParameters.", NULL},

@@ -83,6 +83,7 @@ typedef struct server_connection {
     uint64_t deadline;
     uint64_t linger_bytes;
     uint32_t answer_run; /* engine->runs when the request was complete and input was waiting; 0: not yet */
+    uint8_t breaths;     /* turns that the next of the pipelined requests has waited */
     size_t turn_bytes;   /* received in this turn; a fast sender must not keep the loop to itself */
 
     /* The current exchange. */
@@ -90,7 +91,7 @@ typedef struct server_connection {
     struct td_head *head;                   /* owned */
     struct request_object *request;         /* owned, fast path */
     struct handler_object *handler;         /* owned: whom to tell about a closed connection */
-    struct application_object *application; /* owned: who routed it */
+    struct application_object *application; /* owned: who routed it; NULL: nobody, handler_class is a function that answers it */
     PyObject *handler_class;                /* owned: the route, between the head and the end of the body */
     PyObject *handler_kwargs;               /* owned or NULL */
     PyObject *path_args;                    /* owned tuple or NULL */
@@ -137,6 +138,11 @@ typedef struct server_connection {
 /* Takes over an accepted socket (fd is closed on failure). peer is an inet address, or NULL: then address is what socket.accept()
  * gave (borrowed). The server's _connections holds the new object. 0, or -1 with an exception. */
 int conn_accept(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address);
+/* The same for a socket whose stream is there already (borrowed), as the stand-in that conn_stream() gives. address (borrowed)
+ * counts, also for an inet peer. A new reference to the connection, None if it could not be watched, or NULL with an exception.
+ */
+PyObject *conn_take(ServerObject *server, EngineObject *engine, int fd, const struct sockaddr *peer, PyObject *address,
+                    PyObject *stream);
 /* Closes the socket at once and tells whoever waits (Tornado: IOStream.close, then the serving loop's end). Safe anywhere, may be
  * called again; keeps a pending exception. */
 void conn_close(ServerConnectionObject *self);

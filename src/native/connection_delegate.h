@@ -36,5 +36,7 @@ int conn_send_continue(ServerConnectionObject *self);
 /* Reads the framing (refusing what is wrong with it) and enters CONN_BODY. headers may be NULL. 0 or -1. */
 int conn_begin_body(ServerConnectionObject *self, PyObject *headers);
 void conn_unapply_xheaders(ServerConnectionObject *self);
+/* Has the server's function answer the complete request. 0, or -1 with an exception that must leave the loop. */
+int conn_call_function(ServerConnectionObject *self);
 
 #endif

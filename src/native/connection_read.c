@@ -19,6 +19,7 @@
 #define LINGER_BYTES (1 << 20)    /* discarded at most after an answer that closes */
 #define TURN_BYTES (256 * 1024)   /* received from one connection before others have their turn */
 #define TURN_EXCHANGE 1024        /* what one exchange counts for, so that pipelining has the same limit */
+#define BREATHS 3                 /* iterations of the loop that lie between pipelined requests in Tornado */
 #define BODY_FIRST_ROOM (1 << 20) /* bytes allocated on a mere Content-Length */
 
 /* What a step of the turn leaves to do. */
@@ -173,6 +174,7 @@ void conn_next_exchange(ServerConnectionObject *self)
     self->paused = false;
     self->body_ended = false;
     self->answer_run = 0;
+    self->breaths = 0;
     self->expected = -1;
 }
 
@@ -182,7 +184,7 @@ int conn_start(ServerConnectionObject *self)
         conn_set_deadline(self, td_clock_after(engine_now(self->engine), self->server->header_timeout)) < 0) {
         return -1;
     }
-    return server_application(self->server) == NULL ? conn_start_delegate(self) : 0;
+    return server_wants_delegate(self->server) ? conn_start_delegate(self) : 0;
 }
 
 int conn_request_failed(ServerConnectionObject *self)
@@ -278,7 +280,7 @@ static int gather(ServerConnectionObject *self, struct td_span piece)
     return 0;
 }
 
-/* The request is complete: the handler runs. */
+/* The request is complete: the handler runs, or the function. */
 static enum step dispatch(ServerConnectionObject *self)
 {
     self->read_finished = true;
@@ -293,7 +295,7 @@ static enum step dispatch(ServerConnectionObject *self)
     }
     /* As in Tornado, the connection's context has its own values again when the handler runs; the request keeps the proxy's. */
     conn_unapply_xheaders(self);
-    int status = handler_run(self);
+    int status = self->application != NULL ? handler_run(self) : conn_call_function(self);
     return status < 0 ? STEP_EXIT : STEP_MORE;
 }
 
@@ -400,6 +402,12 @@ static enum step next_step(ServerConnectionObject *self)
                 return STEP_WAIT;
             }
         }
+        if (self->breaths < BREATHS && (self->in.len > 0 || self->readable) && engine_has_callbacks(self->engine)) {
+            /* What the handler has left for the loop to do, the next one finds done. */
+            self->breaths++;
+            engine_schedule(self->engine, &self->source);
+            return STEP_WAIT;
+        }
         self->turn_bytes += TURN_EXCHANGE;
         if (self->turn_bytes >= TURN_BYTES && self->in.len > 0) {
             conn_flush(self);
@@ -408,7 +416,7 @@ static enum step next_step(ServerConnectionObject *self)
         }
         bool general = self->delegate != NULL;
         conn_next_exchange(self);
-        if (general && self->phase == CONN_HEAD && server_application(self->server) == NULL && conn_start_delegate(self) < 0) {
+        if (general && self->phase == CONN_HEAD && server_wants_delegate(self->server) && conn_start_delegate(self) < 0) {
             return after_request_call(self, -1);
         }
         return STEP_MORE;

@@ -163,6 +163,22 @@ int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
     return 0;
 }
 
+/* The request has its place to go to: on to its body. */
+static int begin_native_body(ServerConnectionObject *self, RequestObject *request)
+{
+    if (conn_send_continue(self) < 0) {
+        return -1;
+    }
+    if (self->phase == CONN_CLOSED) {
+        return 0;
+    }
+    PyObject *headers = NULL;
+    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
+        return -1;
+    }
+    return conn_begin_body(self, headers);
+}
+
 /* A routed request goes to its handler class, or to a delegate. Takes from the route what it keeps. */
 static int take_route(ServerConnectionObject *self, ApplicationObject *application, RequestObject *request, struct route *route)
 {
@@ -178,17 +194,17 @@ static int take_route(ServerConnectionObject *self, ApplicationObject *applicati
     self->handler_kwargs = Py_XNewRef(route->handler_kwargs);
     self->path_args = Py_XNewRef(route->path_args);
     self->path_kwargs = Py_XNewRef(route->path_kwargs);
-    if (conn_send_continue(self) < 0) {
-        return -1;
+    return begin_native_body(self, request);
+}
+
+/* What the request of the fast path is made of, and the proxy's fields. 0 or -1. */
+static int prepare_request(ServerConnectionObject *self, RequestObject *request)
+{
+    int status = check_query(request);
+    if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
+        status = apply_xheaders(self, request);
     }
-    if (self->phase == CONN_CLOSED) {
-        return 0;
-    }
-    PyObject *headers = NULL;
-    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
-        return -1;
-    }
-    return conn_begin_body(self, headers);
+    return status;
 }
 
 /* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */
@@ -201,10 +217,7 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
     }
     /* Held here as well: matchers and routers of the application's own may close the connection. */
     self->request = (RequestObject *)Py_NewRef((PyObject *)request);
-    int status = check_query(request);
-    if (status == 0 && self->server->xheaders && has_proxy_fields(self->head)) {
-        status = apply_xheaders(self, request);
-    }
+    int status = prepare_request(self, request);
     if (status == 0 && self->phase != CONN_CLOSED) {
         status = application_find(application, request, &route);
     }
@@ -212,6 +225,23 @@ static int begin_native(ServerConnectionObject *self, ApplicationObject *applica
         status = take_route(self, application, request, &route);
     }
     route_clear(&route);
+    Py_DECREF(request);
+    return status;
+}
+
+/* The same for the server's function. */
+static int begin_function(ServerConnectionObject *self, PyObject *function)
+{
+    RequestObject *request = request_new(self);
+    if (request == NULL) {
+        return -1;
+    }
+    self->request = (RequestObject *)Py_NewRef((PyObject *)request);
+    self->handler_class = Py_NewRef(function);
+    int status = prepare_request(self, request);
+    if (status == 0 && self->phase != CONN_CLOSED) {
+        status = begin_native_body(self, request);
+    }
     Py_DECREF(request);
     return status;
 }
@@ -229,7 +259,7 @@ int conn_begin_request(ServerConnectionObject *self)
         self->keep_alive = false;
     }
     ApplicationObject *application = self->delegate == NULL ? server_application(self->server) : NULL;
-    if (application == NULL) {
+    if (application == NULL && (self->delegate != NULL || server_function(self->server) == NULL)) {
         if (self->delegate == NULL && conn_start_delegate(self) < 0) {
             return -1;
         }
@@ -240,8 +270,42 @@ int conn_begin_request(ServerConnectionObject *self)
         conn_refuse(self, &why);
         return 0;
     }
+    if (application == NULL) {
+        return begin_function(self, server_function(self->server));
+    }
     Py_INCREF(application);
     int status = begin_native(self, application);
     Py_DECREF(application);
     return status;
+}
+
+/* request._parse_body() and function(request), in the request's context. 0 or -1. */
+static int call_function(RequestObject *request, PyObject *function, PyObject *context)
+{
+    int status = PyContext_Enter(context);
+    if (status == 0) {
+        status = request_parse_body(request);
+        PyObject *result = status == 0 ? PyObject_CallOneArg(function, (PyObject *)request) : NULL;
+        status = result == NULL ? -1 : 0;
+        Py_XDECREF(result);
+        PyObject *exception = errors_take();
+        if (PyContext_Exit(context) < 0) {
+            errors_unraisable(request->state, context);
+        }
+        errors_give(exception);
+    }
+    return status;
+}
+
+int conn_call_function(ServerConnectionObject *self)
+{
+    /* Held here: the function may close the connection. */
+    RequestObject *request = (RequestObject *)Py_NewRef((PyObject *)self->request);
+    PyObject *function = Py_NewRef(self->handler_class);
+    PyObject *context = PyContext_Copy(self->server->context);
+    int status = context ? call_function(request, function, context) : -1;
+    Py_XDECREF(context);
+    Py_DECREF(function);
+    Py_DECREF(request);
+    return status < 0 ? conn_request_failed(self) : 0;
 }

@@ -11,10 +11,6 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 
-/* Batches taken in one call from the loop: enough to spare a busy server the way round, few enough to be fair to its other work.
- */
-#define ENGINE_ROUNDS 4
-
 static void arm_timer(EngineObject *engine)
 {
     uint64_t next = td_timers_next(&engine->timers);
@@ -155,6 +151,11 @@ uint64_t engine_now(EngineObject *engine)
         return td_clock_monotonic();
     }
     return engine->now;
+}
+
+bool engine_has_callbacks(const EngineObject *engine)
+{
+    return engine->due == NULL || *engine->due > 0;
 }
 
 PyObject *engine_make_future(struct native_state *state, const EngineObject *engine)
@@ -304,23 +305,22 @@ static PyObject *engine_run(EngineObject *self, PyObject *const *Py_UNUSED(args)
         Py_RETURN_NONE;
     }
     self->runs++;
-    for (int round = 0; round < ENGINE_ROUNDS && !self->closed; round++) {
-        if (td_poller_fetch(&self->poller) == 0) {
-            break;
+    /* One batch: what its handlers add to the loop's queue comes before the answers' clients can ask for it. */
+    if (td_poller_fetch(&self->poller) == 0) {
+        Py_RETURN_NONE;
+    }
+    self->now = td_clock_monotonic();
+    int status = td_poller_dispatch(&self->poller);
+    self->now = 0;
+    if (status == 0) {
+        status = give_exit_exception(self);
+    }
+    if (status < 0) {
+        /* The rest of the batch has had its edges: make sure that the loop comes back for it. */
+        if (!self->closed) {
+            wake(self);
         }
-        self->now = td_clock_monotonic();
-        int status = td_poller_dispatch(&self->poller);
-        self->now = 0;
-        if (status == 0) {
-            status = give_exit_exception(self);
-        }
-        if (status < 0) {
-            /* The rest of the batch has had its edges: make sure that the loop comes back for it. */
-            if (!self->closed) {
-                wake(self);
-            }
-            return NULL;
-        }
+        return NULL;
     }
     Py_RETURN_NONE;
 }

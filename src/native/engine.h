@@ -52,6 +52,7 @@ typedef struct engine_object {
     struct engine_source *ready;                           /* to go on with, linked by next_ready */
     struct engine_source **ready_end;
     struct td_date_cache date;
+    const size_t *due;      /* borrowed: how many callbacks the loop that drives it has to run; NULL: that is not known */
     PyObject *running_loop; /* borrowed: the event loop of ours that is running it; NULL outside of an iteration */
     bool driven;            /* by tornadoc's event loop, which keeps the epoll set when the engine is closed */
     bool keep_files;        /* while it closes: files that the program has made, and may have in hand, stay open */
@@ -95,6 +96,8 @@ void engine_schedule(EngineObject *engine, struct engine_source *source);
 /* A Future of the running loop, as asyncio.Future() makes it; engine may be NULL. On a loop of ours asyncio need not look for the
  * loop, which costs it a system call before Python 3.12. New reference. */
 PyObject *engine_make_future(struct native_state *state, const EngineObject *engine);
+/* May the loop have callbacks to run, which were there before what the engine does next? */
+bool engine_has_callbacks(const EngineObject *engine);
 /* The clock of the current batch, or the real one outside of a batch. */
 uint64_t engine_now(EngineObject *engine);
 

@@ -131,10 +131,22 @@ static PyObject *exchange_write_headers_method(ExchangeObject *self, PyObject *a
     return conn_write_future(self->connection);
 }
 
-PyDoc_STRVAR(write_doc, "write($self, chunk)\n--\n\nWrite a piece of the answer's body; raw bytes before write_headers().");
+PyDoc_STRVAR(write_doc, "write($self, chunk, callback=None)\n--\n\nWrite a piece of the answer's body; raw bytes before "
+                        "write_headers(). callback() is called when it is sent.");
+
+/* write(chunk, callback), as before Tornado 6. */
+static PyObject *write_with_callback(ExchangeObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    PyObject *function = BOUND(self->state, write_with_callback);
+    PyObject *few[3] = {(PyObject *)self, args[0], args[1]};
+    return PyObject_Vectorcall(function, few, (size_t)count + 1, kwnames);
+}
 
 static PyObject *exchange_write_method(ExchangeObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
+    if (count + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) == 2) {
+        return write_with_callback(self, args, count, kwnames);
+    }
     PyObject *chunk = sole_argument("write", "chunk", args, count, kwnames);
     if (chunk == NULL) {
         return NULL;
@@ -202,8 +214,13 @@ static PyObject *exchange_set_close_callback(ExchangeObject *self, PyObject *con
     }
     if (is_current(self)) {
         ServerConnectionObject *connection = self->connection;
+        PyObject *wrap = self->state->stack_wrap;
+        PyObject *wrapped = callback == Py_None ? NULL : wrap == NULL ? Py_NewRef(callback) : PyObject_CallOneArg(wrap, callback);
+        if (callback != Py_None && wrapped == NULL) {
+            return NULL;
+        }
         Py_CLEAR(connection->handler);
-        Py_XSETREF(connection->close_callback, callback == Py_None ? NULL : Py_NewRef(callback));
+        Py_XSETREF(connection->close_callback, wrapped);
     }
     Py_RETURN_NONE;
 }

@@ -19,10 +19,10 @@
     (HOOK(compute_etag) | HOOK(set_etag_header) | HOOK(check_etag_header) | HOOK(set_status) | HOOK(set_header) |                \
      HOOK(clear_header) | HOOK(_should_not_send_content) | HOOK(_clear_representation_headers) | HOOK(_convert_header_value))
 
-/* The method of Tornado's class, for what the fast path does not do. */
-static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+/* function(self, *args). Steals function, which may be NULL. */
+static PyObject *call_with_self(HandlerObject *self, PyObject *function, PyObject *const *args, Py_ssize_t count,
+                                PyObject *kwnames)
 {
-    PyObject *function = PyObject_GetAttr(BOUND(self->state, tornado_RequestHandler), name);
     if (function == NULL) {
         return NULL;
     }
@@ -40,6 +40,12 @@ static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *con
     }
     Py_DECREF(function);
     return result;
+}
+
+/* The method of Tornado's class, for what the fast path does not do. */
+static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    return call_with_self(self, PyObject_GetAttr(BOUND(self->state, tornado_RequestHandler), name), args, count, kwnames);
 }
 
 /* Has somebody replaced Tornado's method of that name? Then it is theirs that has to run. */
@@ -374,6 +380,9 @@ static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssi
 {
     RequestObject *request = IS_PATCHED(self, flush) ? NULL : flush_target(self, handler_mask(self));
     if (request == NULL || count > 1 || kwnames != NULL) {
+        if (self->transforms != NULL && PyList_CheckExact(self->transforms) && PyList_GET_SIZE(self->transforms) > 0) {
+            return call_with_self(self, Py_NewRef(BOUND(self->state, flush_transformed)), args, count, kwnames);
+        }
         return call_tornado(self, NAME(self->state, flush), args, count, kwnames);
     }
     Py_INCREF(request);

@@ -156,23 +156,10 @@ static PyObject *supported_method(HandlerObject *self, RequestObject *request, u
     return PyObject_CallMethod(method, "lower", NULL);
 }
 
-/* Is the request's _parse_body Tornado's own? */
-static bool has_plain_parser(struct native_state *state, RequestObject *request)
-{
-    PyObject *name = NAME(state, _parse_body);
-    return _PyType_Lookup(Py_TYPE(request), name) == BOUND(state, parse_body) &&
-           (request->dict == NULL || PyDict_GetItemWithError(request->dict, name) == NULL);
-}
-
 static int parse_body(HandlerObject *self, RequestObject *request)
 {
     struct native_state *state = self->state;
-    if (!request_may_be_form(request) && has_plain_parser(state, request)) {
-        return 1;
-    }
-    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)request, NAME(state, _parse_body));
-    if (result != NULL) {
-        Py_DECREF(result);
+    if (request_parse_body(request) == 0) {
         return 1;
     }
     if (!PyErr_ExceptionMatches(BOUND(state, HTTPInputError))) {

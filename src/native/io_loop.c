@@ -132,12 +132,30 @@ static PyObject *io_loop_add_callback(IOLoopObject *self, PyObject *const *args,
     return handle ? Py_NewRef(Py_None) : NULL;
 }
 
+/* stack_spawn(self, *args, **kwargs) */
+static PyObject *spawn_in_contexts(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    Py_ssize_t total = count + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    PyObject **all = PyMem_Malloc(((size_t)total + 1) * sizeof(*all));
+    if (all == NULL) {
+        return PyErr_NoMemory();
+    }
+    all[0] = (PyObject *)self;
+    memcpy(all + 1, args, (size_t)total * sizeof(*args));
+    PyObject *result = PyObject_Vectorcall(self->state->stack_spawn, all, (size_t)count + 1, kwnames);
+    PyMem_Free(all);
+    return result;
+}
+
 PyDoc_STRVAR(spawn_callback_doc, "spawn_callback($self, callback, *args, **kwargs)\n--\n\nThe same as add_callback().");
 
 static PyObject *io_loop_spawn_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     if (io_loop_prepare(self) < 0) {
         return NULL;
+    }
+    if (self->state->stack_spawn != NULL) {
+        return spawn_in_contexts(self, args, count, kwnames);
     }
     if (io_loop_changes(self, IO_LOOP_HOOK(add_callback))) {
         return io_loop_behind(self, NAME(self->state, spawn_callback), args, count, kwnames);
@@ -278,7 +296,9 @@ static PyObject *log_failure(IOLoopObject *self, PyObject *const *args, Py_ssize
 /* alone: the callback came without arguments, as Tornado's _run_callback() takes it. */
 static PyObject *run_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, bool alone)
 {
-    PyObject *result = PyObject_Vectorcall(args[0], args + 1, (size_t)count - 1, NULL);
+    PyObject *run = self->state->stack_run;
+    PyObject *result = run == NULL ? PyObject_Vectorcall(args[0], args + 1, (size_t)count - 1, NULL)
+                                   : PyObject_Vectorcall(run, args, (size_t)count, NULL);
     if (result != NULL && result != Py_None) {
         PyObject *yielded = result;
         result = PyObject_CallFunctionObjArgs(BOUND(self->state, watch_result), (PyObject *)self, yielded, NULL);

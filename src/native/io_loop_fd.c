@@ -127,7 +127,10 @@ static PyObject *io_loop_add_handler(IOLoopObject *self, PyObject *const *args, 
     if ((events == -1 && PyErr_Occurred()) || split(self, args[0], &fd, &object) < 0) {
         return NULL;
     }
-    int status = is_ready(self) < 0 ? -1 : add_handler(self, fd, object, args[1], events);
+    PyObject *wrap = self->state->stack_wrap;
+    PyObject *handler = wrap == NULL ? Py_NewRef(args[1]) : PyObject_CallOneArg(wrap, args[1]);
+    int status = handler == NULL || is_ready(self) < 0 ? -1 : add_handler(self, fd, object, handler, events);
+    Py_XDECREF(handler);
     Py_DECREF(fd);
     Py_DECREF(object);
     return status < 0 ? NULL : Py_NewRef(Py_None);

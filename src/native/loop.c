@@ -246,10 +246,9 @@ static int run_watched(LoopObject *self, PyObject *handle)
     return status;
 }
 
-/* Runs what is ready; what is added meanwhile belongs to the next iteration. 0 or -1. */
-static int run_ready(LoopObject *self)
+/* Runs the first handles of the queue. 0 or -1. */
+static int run_ready(LoopObject *self, size_t count)
 {
-    size_t count = self->ready_count;
     int status = 0;
     while (status == 0 && count-- > 0 && self->ready_count > 0) {
         PyObject *handle = take_ready(self);
@@ -270,24 +269,46 @@ static void track_held(LoopObject *self)
     }
 }
 
+static int collect_timers(LoopObject *self)
+{
+    uint64_t now;
+    if (self->timers.count == 0) {
+        return 0;
+    }
+    return loop_now(self, &now) < 0 ? -1 : loop_collect_timers(self, now);
+}
+
+/* As in asyncio, what was ready before comes ahead of this iteration's events and timers, and what any of them adds is the next
+ * iteration's. 0 or -1. */
+static int run_in_order(LoopObject *self)
+{
+    size_t before = self->ready_count;
+    if (loop_collect_events(self) < 0 || collect_timers(self) < 0) {
+        return -1;
+    }
+    size_t collected = self->ready_count - before;
+    if (run_ready(self, before) < 0 || engine_turn(self->engine) < 0) {
+        return -1;
+    }
+    return run_ready(self, collected);
+}
+
 /* Waits until there is something for Python, and runs it. 0 or -1. */
 static int iterate(LoopObject *self)
 {
-    bool ran = false;
-    while (!ran) {
-        if (poll(self) < 0 || engine_turn(self->engine) < 0) {
+    do {
+        if (poll(self) < 0) {
             return -1;
         }
-        if (self->timers.count > 0) {
-            uint64_t now;
-            if (loop_now(self, &now) < 0 || loop_collect_timers(self, now) < 0) {
-                return -1;
-            }
+        if (self->ready_count > 0) {
+            return run_in_order(self);
+        }
+        if (engine_turn(self->engine) < 0 || collect_timers(self) < 0) {
+            return -1;
         }
         /* When it has to stop, the rest is asyncio's. */
-        ran = self->ready_count > 0 || self->stopping;
-    }
-    return run_ready(self);
+    } while (self->ready_count == 0 && !self->stopping);
+    return run_ready(self, self->ready_count);
 }
 
 PyDoc_STRVAR(run_once_doc,
@@ -507,6 +528,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     if (self->engine == NULL) {
         goto failed;
     }
+    self->engine->due = &self->ready_count;
     if (td_wakeup_init(&self->wakeup) != TD_OK ||
         td_poller_add(&self->engine->poller, self->wakeup.fd, EPOLLIN | EPOLLET, on_wakeup, self, &self->wakeup_slot) != TD_OK) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -552,6 +574,7 @@ static void loop_dealloc(LoopObject *self)
     (void)loop_clear(self);
     if (self->engine != NULL) {
         /* The engine may live on in what it serves. */
+        self->engine->due = NULL;
         engine_release(self->engine);
         Py_CLEAR(self->engine);
     }

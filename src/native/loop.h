@@ -94,6 +94,8 @@ extern PyMethodDef loop_task_methods[];
 
 /* loop_io.c */
 extern PyMethodDef loop_io_methods[];
+/* Puts the handles whose descriptors have events in the batch into the ready queue. 0 or -1. */
+int loop_collect_events(LoopObject *self);
 void loop_drop_watches(LoopObject *self);
 int loop_traverse_watches(LoopObject *self, visitproc visit, void *arg);
 

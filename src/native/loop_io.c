@@ -139,6 +139,11 @@ static int on_event(void *owner, uint32_t events)
     return 0;
 }
 
+int loop_collect_events(LoopObject *self)
+{
+    return td_poller_dispatch_only(&self->engine->poller, on_event);
+}
+
 static int grow_table(LoopObject *self, int fd)
 {
     size_t count = self->watch_count ? self->watch_count : 64;

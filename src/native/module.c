@@ -161,6 +161,41 @@ static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
     return names;
 }
 
+PyDoc_STRVAR(
+    class_versions_doc,
+    "class_versions(classes, /)\n--\n\nA tuple of numbers, one for each class of a tuple, that are others as soon as the "
+    "class or a base of it is modified. 0: CPython keeps no version of it.");
+
+static PyObject *native_class_versions(PyObject *module, PyObject *classes)
+{
+    struct native_state *state = PyModule_GetState(module);
+    if (!PyTuple_Check(classes)) {
+        return PyErr_Format(PyExc_TypeError, "classes must be a tuple, not '%s'", Py_TYPE(classes)->tp_name);
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(classes);
+    PyObject *versions = PyTuple_New(count);
+    for (Py_ssize_t i = 0; versions != NULL && i < count; i++) {
+        PyObject *type = PyTuple_GET_ITEM(classes, i);
+        if (!PyType_Check(type)) {
+            Py_CLEAR(versions);
+            return PyErr_Format(PyExc_TypeError, "a class is wanted, not '%s'", Py_TYPE(type)->tp_name);
+        }
+        unsigned int tag = guard_version_tag((PyTypeObject *)type);
+        if (tag == 0) {
+            /* A lookup gives it one. */
+            (void)_PyType_Lookup((PyTypeObject *)type, NAME(state, __init__));
+            tag = guard_version_tag((PyTypeObject *)type);
+        }
+        PyObject *number = PyLong_FromUnsignedLong(tag);
+        if (number == NULL) {
+            Py_CLEAR(versions);
+            break;
+        }
+        PyTuple_SET_ITEM(versions, i, number);
+    }
+    return versions;
+}
+
 PyDoc_STRVAR(routes_changed_doc,
              "routes_changed()\n--\n\nA rule, a matcher or a router was changed: compiled routes are made anew.");
 
@@ -187,12 +222,32 @@ static PyObject *native_tally(PyObject *module, PyObject *Py_UNUSED(ignored))
     return tally;
 }
 
+PyDoc_STRVAR(
+    use_stack_contexts_doc,
+    "use_stack_contexts(run, spawn, wrap, /)\n--\n\nHave IOLoop and streams call their callbacks through these functions "
+    "(tornadoc/stack_context.py).");
+
+static PyObject *native_use_stack_contexts(PyObject *module, PyObject *args)
+{
+    struct native_state *state = PyModule_GetState(module);
+    PyObject *run, *spawn, *wrap;
+    if (!PyArg_ParseTuple(args, "OOO:use_stack_contexts", &run, &spawn, &wrap)) {
+        return NULL;
+    }
+    Py_XSETREF(state->stack_run, Py_NewRef(run));
+    Py_XSETREF(state->stack_spawn, Py_NewRef(spawn));
+    Py_XSETREF(state->stack_wrap, Py_NewRef(wrap));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef native_methods[] = {
     {"bind", (PyCFunction)(void (*)(void))native_bind, METH_VARARGS | METH_KEYWORDS, bind_doc},
     {"guard", native_guard, METH_VARARGS, guard_doc},
     {"changed_hooks", native_changed_hooks, METH_VARARGS, hooks_doc},
+    {"class_versions", native_class_versions, METH_O, class_versions_doc},
     {"routes_changed", native_routes_changed, METH_NOARGS, routes_changed_doc},
     {"tally", native_tally, METH_NOARGS, tally_doc},
+    {"use_stack_contexts", native_use_stack_contexts, METH_VARARGS, use_stack_contexts_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -242,6 +297,9 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
     }
     Py_VISIT(state->normal_names);
     Py_VISIT(state->exit_exception);
+    Py_VISIT(state->stack_run);
+    Py_VISIT(state->stack_spawn);
+    Py_VISIT(state->stack_wrap);
     return state->guards ? guard_traverse(state, visit, arg) : 0;
 }
 
@@ -264,6 +322,9 @@ static int native_clear(PyObject *module)
     Py_CLEAR(state->normal_names);
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->exit_exception);
+    Py_CLEAR(state->stack_run);
+    Py_CLEAR(state->stack_spawn);
+    Py_CLEAR(state->stack_wrap);
     if (state->guards != NULL) {
         guard_clear(state);
     }

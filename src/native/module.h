@@ -68,6 +68,9 @@ struct native_state {
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
     PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
+    PyObject *stack_run;          /* owned: calls a callback of IOLoop in its stack contexts; NULL until there are any */
+    PyObject *stack_spawn;        /* owned: IOLoop.spawn_callback() then */
+    PyObject *stack_wrap;         /* owned: wraps what is stored to be called */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
     struct handle_state *handles; /* owned (handle.h) */
     unsigned long long counts[COUNT_COUNT];

@@ -15,6 +15,7 @@
     X(_DEFAULT_PARSE_BODY_CONFIG) \
     X(urlencoded) \
     X(max_arguments) \
+    X(_connection) \
     X(_connections) \
     X(_convert_header_value) \
     X(_cross_origin_protection) \
@@ -220,6 +221,8 @@
     X(settings) \
     X(io_loop) \
     X(transforms) \
+    X(_request_summary) \
+    X(access_log) \
     /* end */
 /* clang-format on */
 
@@ -259,7 +262,6 @@ enum native_text {
 /* What tornadoc/_bind.py hands over; see there for what each one is. */
 /* clang-format off */
 #define NATIVE_BOUND(X) \
-    X(access_log) \
     X(adopt) \
     X(app_log) \
     X(CancelledError) \
@@ -355,6 +357,10 @@ enum native_text {
     X(loop_keyword) \
     X(tasks) \
     X(parse_body) \
+    X(write_with_callback) \
+    X(flush_transformed) \
+    X(web_globals) \
+    X(write_access_line) \
     /* end */
 /* clang-format on */
 

@@ -95,6 +95,24 @@ bool request_may_be_form(RequestObject *self)
     return !convert_latin1_span(value, &span) || is_form(span);
 }
 
+/* Is the request's _parse_body Tornado's own? */
+static bool has_plain_parser(RequestObject *self)
+{
+    PyObject *name = NAME(self->state, _parse_body);
+    return _PyType_Lookup(Py_TYPE(self), name) == BOUND(self->state, parse_body) &&
+           (self->dict == NULL || PyDict_GetItemWithError(self->dict, name) == NULL);
+}
+
+int request_parse_body(RequestObject *self)
+{
+    if (!request_may_be_form(self) && has_plain_parser(self)) {
+        return 0;
+    }
+    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, _parse_body));
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 bool request_may_be_conditional(RequestObject *self)
 {
     PyObject *headers = self->slots[REQUEST_headers];

@@ -50,6 +50,8 @@ bool request_method_span(RequestObject *self, struct td_span *method);
 PyObject *request_start_line(struct native_state *state, const struct td_head *head);
 /* Does the Content-Type say that the body is a form, so that _parse_body would look at it? True if in doubt. */
 bool request_may_be_form(RequestObject *self);
+/* request._parse_body(), if there may be something to parse. 0, or -1 with an exception: HTTPInputError for a bad body. */
+int request_parse_body(RequestObject *self);
 /* Is there an If-None-Match? True if in doubt. */
 bool request_may_be_conditional(RequestObject *self);
 

@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "guard.h"
 #include "listener.h"
+#include "server_take.h"
 
 static int read_parameters(ServerObject *self, PyObject *params)
 {
@@ -98,6 +99,19 @@ struct application_object *server_application(ServerObject *self)
     }
     const uint64_t needed = APP_HOOK(start_request) | APP_HOOK(find_handler) | APP_HOOK(get_handler_delegate);
     return application_mask((ApplicationObject *)callback) & needed ? NULL : (ApplicationObject *)callback;
+}
+
+PyObject *server_function(ServerObject *self)
+{
+    /* Of these types alone it is known that they are no delegates, whatever they say of themselves. */
+    PyObject *callback = self->request_callback;
+    bool plain = PyFunction_Check(callback) || PyMethod_Check(callback) || PyCFunction_CheckExact(callback);
+    return plain && self->native_start && !self->decompress ? callback : NULL;
+}
+
+bool server_wants_delegate(ServerObject *self)
+{
+    return server_application(self) == NULL && server_function(self) == NULL;
 }
 
 void server_forget(ServerObject *self, PyObject *connection)
@@ -226,5 +240,8 @@ static PyType_Spec server_spec = {
 
 int server_setup_types(PyObject *module, struct native_state *state)
 {
-    return native_add_type(module, &server_spec, &state->server_type);
+    if (native_add_type(module, &server_spec, &state->server_type) < 0) {
+        return -1;
+    }
+    return native_add_methods(state->server_type, server_take_methods);
 }

@@ -45,6 +45,10 @@ int server_prepare_tls(ServerObject *self);
 /* The application that serves this server's requests natively, or NULL (general path). Looked up for each request, because
  * classes may be patched at any time. Borrowed. */
 struct application_object *server_application(ServerObject *self);
+/* The function that answers this server's requests natively, or NULL (an Application, or the general path). Borrowed. */
+PyObject *server_function(ServerObject *self);
+/* Are requests for a delegate, which start_request() makes? */
+bool server_wants_delegate(ServerObject *self);
 /* Tells Tornado's side that the connection is gone (HTTPServer.on_close). Exceptions are logged. */
 void server_forget(ServerObject *self, PyObject *connection);
 

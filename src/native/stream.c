@@ -472,7 +472,19 @@ static PyObject *stream_use_socket(StreamObject *self, PyObject *sock)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(leave_loop_doc, "_leave_loop($self)\n--\n\nBe told of no events any more, because somebody else serves the socket.");
+
+static PyObject *stream_leave_loop(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (stream_make_general(self, false) < 0) {
+        return NULL;
+    }
+    self->io_state = 0;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef stream_own_methods[] = {
+    {"_leave_loop", (PyCFunction)stream_leave_loop, METH_NOARGS, leave_loop_doc},
     {"_renew", (PyCFunction)stream_renew, METH_O, renew_doc},
     {"_is_general", (PyCFunction)stream_is_general, METH_NOARGS, general_doc},
     {"_use_socket", (PyCFunction)stream_use_socket, METH_O, use_socket_doc},

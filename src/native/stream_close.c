@@ -258,10 +258,23 @@ PyDoc_STRVAR(set_close_callback_doc,
 static PyObject *stream_set_close_callback(StreamObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     int fast = stream_enter(self);
-    if (fast <= 0 || count != 1 || kwnames != NULL) {
-        return fast < 0 ? NULL : stream_call_tornado(self, NAME(self->state, set_close_callback), args, count, kwnames);
+    if (fast < 0) {
+        return NULL;
     }
-    Py_XSETREF(self->close_callback, Py_NewRef(args[0]));
+    if (count != 1 || kwnames != NULL) {
+        return stream_call_tornado(self, NAME(self->state, set_close_callback), args, count, kwnames);
+    }
+    PyObject *wrap = self->state->stack_wrap;
+    PyObject *callback = wrap == NULL ? Py_NewRef(args[0]) : PyObject_CallOneArg(wrap, args[0]);
+    if (callback == NULL) {
+        return NULL;
+    }
+    if (fast == 0) {
+        PyObject *result = stream_call_tornado(self, NAME(self->state, set_close_callback), &callback, 1, NULL);
+        Py_DECREF(callback);
+        return result;
+    }
+    Py_XSETREF(self->close_callback, callback);
     return stream_listen_for_close(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 

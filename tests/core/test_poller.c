@@ -297,6 +297,42 @@ static void test_destroyed_by_a_callback(void)
     finish();
 }
 
+static int on_other_event(void *owner, uint32_t events)
+{
+    return on_event(owner, events);
+}
+
+static void remove_the_next(struct watch *self)
+{
+    if (self[1].fd >= 0) {
+        remove_it(&self[1]);
+    }
+}
+
+static void test_one_kind_of_callback_ahead_of_the_others(void)
+{
+    start();
+    for (int i = 0; i < 10; i++) {
+        add(&watches[i]);
+        if (i % 2) {
+            poller.slots[watches[i].slot].fn = on_other_event;
+        }
+        signal_it(&watches[i]);
+    }
+    watches[5].action = remove_the_next;
+    watches[7].result = -1;
+    CHECK(td_poller_fetch(&poller) == 10, "a batch");
+    CHECK(td_poller_dispatch_only(&poller, on_other_event) == -1 && total_calls() == 4, "%d calls", total_calls());
+    CHECK(td_poller_dispatch_only(&poller, on_other_event) == 0 && total_calls() == 5, "the rest of its kind");
+    CHECK(td_poller_dispatch_only(&poller, on_other_event) == 0 && total_calls() == 5, "once each");
+    CHECK(td_poller_fetch(&poller) == 10, "the batch is still there");
+    CHECK(td_poller_dispatch(&poller) == 0, "dispatched");
+    for (int i = 0; i < 10; i++) {
+        CHECK(watches[i].calls == (i != 6), "watch %d: %d calls", i, watches[i].calls);
+    }
+    finish();
+}
+
 /* -- slots -- */
 
 static void add_many(struct watch *self)
@@ -497,6 +533,7 @@ int main(void)
     test_stop_keeps_the_rest_of_the_batch();
     test_removed_between_a_stop_and_the_rest();
     test_destroyed_by_a_callback();
+    test_one_kind_of_callback_ahead_of_the_others();
     test_slots_grow_while_dispatching();
     test_slots_are_used_again();
     test_modify();

@@ -219,6 +219,7 @@ REPLACEMENTS = {
     "check_xsrf_cookie": body(refuse),
     "get_status": fixed(299),
     "add_header": body(add_header),
+    "_request_summary": fixed("SUMMARY"),
 }
 
 CALLABLE = [name for name in HOOKS if name != "SUPPORTED_METHODS"]
