@@ -48,4 +48,5 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
 
 def install(everything: bool) -> None:
     """Have the import system find the aliases; `everything`: also of modules that tornadoc has a version of."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _AliasFinder)]
     sys.meta_path.insert(0, _AliasFinder(everything))

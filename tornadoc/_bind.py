@@ -66,8 +66,15 @@ def _originals(*classes: type) -> dict[str, Any]:
     return definitions
 
 
+_bound = False
+
+
 def bind() -> None:
-    """Called once, when tornadoc is imported."""
+    """Called when tornadoc is imported. Once more when it is reloaded, maybe with its own classes under Tornado's names."""
+    global _bound
+    if _bound:
+        return
+    _bound = True
     _native.bind(
         # tornadoc's classes, which native code makes objects of
         HTTPHeaders=httputil.HTTPHeaders,

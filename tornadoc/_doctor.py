@@ -16,7 +16,7 @@ import traceback
 import types
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
-from inspect import isclass
+from inspect import getattr_static, isclass, isdatadescriptor
 from typing import Any
 
 import tornado
@@ -205,6 +205,11 @@ def _handler_reasons(cls: type) -> Iterator[Report]:
         return
     if getattr(cls, "_stream_request_body", False):
         yield {"path": GENERAL, "what": "stream_request_body", "where": name_of(cls), "effect": _DELEGATE}
+    for name, native in vars(_native.RequestHandler).items():
+        # As in src/native/guard.c, guard_hides_attribute().
+        if not name.startswith("_") and isdatadescriptor(native) and getattr_static(made, name) is not native:
+            effect = "hides the native attribute: its _execute runs in a Task"
+            yield {"path": GENERAL, "what": name, "where": _defined_in(cls, name), "effect": effect}
     yield from _changed("handler", None, made, _HANDLER_HOOKS)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copyreg
 import gc
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import tornado
@@ -70,6 +71,9 @@ _REPLACEMENTS: dict[Any, Any] = {
 if tornado.version_info >= (6, 6):
     # Earlier ones accept folded lines, which their HTTP client may rely on.
     _REPLACEMENTS[tornado.httputil.HTTPHeaders] = httputil.HTTPHeaders
+
+_Handler: Any = tornado.web.RequestHandler
+_Headers: Any = tornado.httputil.HTTPHeaders
 
 #: Names that Tornado had in earlier versions: module -> name -> what is there while tornadoc is installed.
 _EARLIER: dict[str, dict[str, Any]] = {
@@ -246,6 +250,8 @@ def _divert(cls: type, native: type) -> None:
         return plain(cls) if plain is object.__new__ else plain(cls, *args, **kwargs)
 
     __new__.__qualname__ = cls.__qualname__ + ".__new__"
+    # What inspect.signature() reads.
+    __new__.__wrapped__ = cls.__init__ if plain is object.__new__ else plain  # type: ignore[attr-defined, misc]
     # It stays there for good: CPython does not forget that a class once had a __new__.
     cls.__new__ = __new__  # type: ignore[assignment, method-assign]
 
@@ -277,6 +283,64 @@ def _check_lateness() -> None:
         )
 
 
+# -- functions that ask for the class of a handler --
+
+
+def _stream_request_body(cls: Any) -> Any:
+    # It runs with the names of tornado.web.
+    from tornadoc._overlay import _Handler
+
+    if not issubclass(cls, _Handler):
+        raise TypeError("expected subclass of RequestHandler, got %r" % cls)
+    cls._stream_request_body = True
+    return cls
+
+
+def _has_stream_request_body(cls: Any) -> Any:
+    from tornadoc._overlay import _Handler
+
+    if not issubclass(cls, _Handler):
+        raise TypeError("expected subclass of RequestHandler, got %r" % cls)
+    return cls._stream_request_body
+
+
+#: Functions of tornado.web that take no class that was derived from Tornado's RequestHandler before, while the name is bound to
+#: tornadoc's. They stay the objects that they are, which programs have imported: it is their code that is exchanged.
+_EXCHANGED: list[tuple[Any, Any]] = [
+    (tornado.web.stream_request_body, _stream_request_body),
+    (tornado.web._has_stream_request_body, _has_stream_request_body),
+]
+
+
+def _exchange_code() -> None:
+    for function, other in _EXCHANGED:
+        # One that a program has wrapped is a function of the program's.
+        while not isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        if isinstance(function, FunctionType):
+            function.__code__, other.__code__ = other.__code__, function.__code__
+
+
+# -- HTTPHeaders that a program makes by the name that it has imported, or has made before --
+
+
+def _divert_headers() -> None:
+    """Have the class make native objects: its __init__ asks for objects of the class that has its name."""
+    new = _REPLACEMENTS[_Headers]
+
+    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
+        return new.__new__(new) if cls is _Headers and is_installed() else object.__new__(cls)
+
+    __new__.__qualname__ = _Headers.__qualname__ + ".__new__"
+    __new__.__wrapped__ = _Headers.__init__  # type: ignore[attr-defined]
+    _Headers.__new__ = __new__
+
+
+def _reduce_headers(headers: Any) -> Any:
+    # Pickle finds the native class under the name.
+    return _REPLACEMENTS[_Headers], (), vars(headers)
+
+
 # -- install() and uninstall() --
 
 
@@ -292,6 +356,8 @@ def install(late: bool) -> None:
     if not _diverted:
         for cls, native in _CONSTRUCTED.items():
             _divert(cls, native)
+        if _Headers in _REPLACEMENTS:
+            _divert_headers()
         _diverted = True
     for old, new in _REPLACEMENTS.items():
         _own_labels[new] = _labels(new)
@@ -300,6 +366,9 @@ def install(late: bool) -> None:
     for module in _tornado_modules():
         _rebind(module, mapping)
         _add_earlier(module)
+    _exchange_code()
+    if _Headers in _REPLACEMENTS:
+        copyreg.pickle(_Headers, _reduce_headers)
     loop.install_policy()
     sys.meta_path.insert(0, _finder)
 
@@ -314,5 +383,7 @@ def uninstall() -> None:
     for new, labels in _own_labels.items():
         _label(new, labels)
     _own_labels.clear()
+    _exchange_code()
+    copyreg.dispatch_table.pop(_Headers, None)
     _remove_earlier()
     loop.uninstall_policy()

@@ -344,6 +344,13 @@ static int application_setattro(ApplicationObject *self, PyObject *name, PyObjec
 {
     self->state->route_epoch++;
     int status = PyObject_GenericSetAttr((PyObject *)self, name, value);
+    /* A class of the program's that has the attribute itself hides the native one. */
+    if (status == 0 && name == NAME(self->state, settings)) {
+        Py_XSETREF(self->settings, Py_XNewRef(value));
+    }
+    else if (status == 0 && name == NAME(self->state, transforms)) {
+        Py_XSETREF(self->transforms, Py_XNewRef(value));
+    }
     self->hooks_set = guard_dict_mask(self->state, GUARD_APPLICATION, self->dict) != 0;
     return status;
 }

@@ -394,6 +394,7 @@ static int new_connection(ServerObject *server, EngineObject *engine, int fd, co
     }
     self->fd = fd;
     self->phase = CONN_HEAD;
+    COUNTED(state, connections);
     *made = self;
     return 0;
 }

@@ -179,6 +179,7 @@ int conn_delegate_headers(ServerConnectionObject *self)
     PyObject *start_line = request_start_line(self->state, self->head);
     PyObject *headers = start_line ? message_headers(self) : NULL;
     int status = -1;
+    COUNTED(self->state, delegated);
     if (headers != NULL) {
         self->in_delegate = true;
         self->headers_pending = true;

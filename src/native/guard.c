@@ -144,6 +144,19 @@ static int has_cooperative_init(struct native_state *state, struct guard *guard,
     return 0;
 }
 
+bool guard_hides_attribute(PyTypeObject *native, PyTypeObject *type)
+{
+    Py_ssize_t position = 0;
+    PyObject *name, *descriptor;
+    while (PyDict_Next(native->tp_dict, &position, &name, &descriptor)) {
+        bool is_state = Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) || Py_IS_TYPE(descriptor, &PyMemberDescr_Type);
+        if (is_state && PyUnicode_READ_CHAR(name, 0) != '_' && _PyType_Lookup(type, name) != descriptor) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
 {
     struct guard *guard = &state->guards[set];
@@ -162,6 +175,9 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     }
     if (set == GUARD_HANDLER && has_cooperative_init(state, guard, type)) {
         mask |= UINT64_C(1) << HOOK_cooperative_init;
+    }
+    if (set == GUARD_HANDLER && guard_hides_attribute(state->handler_type, type)) {
+        mask |= HOOK(hidden_attribute);
     }
     return mask;
 }

@@ -8,6 +8,7 @@
 
 #include "module.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define GUARD_MAX_HOOKS 32
@@ -28,7 +29,9 @@ enum handler_hook {
 #undef X
         HANDLER_HOOK_COUNT,
     /* Tornado's __init__ calls super().__init__(): a class behind it in the MRO has one of its own. */
-    HOOK_cooperative_init = HANDLER_HOOK_COUNT
+    HOOK_cooperative_init = HANDLER_HOOK_COUNT,
+    /* A class has an attribute that hides one of the native type's, so that the object's is in its dict. */
+    HOOK_hidden_attribute
 };
 
 #define HOOK(name) (UINT64_C(1) << HOOK_##name)
@@ -134,6 +137,10 @@ struct guard {
 int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *base, PyTypeObject *original, PyObject *originals);
 void guard_clear(struct native_state *state);
 int guard_traverse(struct native_state *state, visitproc visit, void *arg);
+
+/* Has the class another attribute in the place of a public one that the native type holds? Objects of it have theirs in the dict.
+ */
+bool guard_hides_attribute(PyTypeObject *native, PyTypeObject *type);
 
 /* The version tag of a class, which changes with every modification of it or of a base; 0 if it has none now. */
 unsigned int guard_version_tag(PyTypeObject *type);

@@ -469,13 +469,16 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
     if (status == 0) {
         /* An __init__ that does not call its base's leaves a handler without request: Tornado's own frame says what is missing.
          */
-        bool native =
-            PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
-            ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
+        bool native = PyObject_TypeCheck(handler, state->handler_type) &&
+                      !(handler_mask((HandlerObject *)handler) & (HOOK(_execute) | HOOK(hidden_attribute))) &&
+                      ((HandlerObject *)handler)->request == (PyObject *)request &&
+                      ((HandlerObject *)handler)->application != NULL;
         if (!native) {
+            COUNTED(state, executed);
             status = run_general(state, handler, transforms, &route);
         }
         else {
+            COUNTED(state, handled);
             HandlerObject *self = (HandlerObject *)handler;
             Py_XSETREF(self->transforms, Py_NewRef(transforms));
             if (execute(self, request, application, route.path_args, route.path_kwargs) < 0) {

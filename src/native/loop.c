@@ -534,6 +534,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
         PyErr_SetFromErrno(PyExc_OSError);
         goto failed;
     }
+    COUNTED(state, loops);
     return (PyObject *)self;
 
 failed:

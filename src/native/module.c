@@ -23,6 +23,12 @@ static const char *const bound_names[] = {
 #undef X
 };
 
+static const char *const count_names[] = {
+#define X(name) #name,
+    NATIVE_COUNTS(X)
+#undef X
+};
+
 struct native_state *native_state_of(PyTypeObject *type)
 {
 #if PY_VERSION_HEX >= 0x030b0000
@@ -199,6 +205,23 @@ static PyObject *native_routes_changed(PyObject *module, PyObject *Py_UNUSED(ign
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(tally_doc,
+             "tally()\n--\n\nHow much was served natively since the start of the process: a dict of counts (module.h).");
+
+static PyObject *native_tally(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct native_state *state = PyModule_GetState(module);
+    PyObject *tally = PyDict_New();
+    for (int i = 0; tally != NULL && i < COUNT_COUNT; i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(state->counts[i]);
+        if (number == NULL || PyDict_SetItemString(tally, count_names[i], number) < 0) {
+            Py_CLEAR(tally);
+        }
+        Py_XDECREF(number);
+    }
+    return tally;
+}
+
 PyDoc_STRVAR(
     use_stack_contexts_doc,
     "use_stack_contexts(run, spawn, wrap, /)\n--\n\nHave IOLoop and streams call their callbacks through these functions "
@@ -223,6 +246,7 @@ static PyMethodDef native_methods[] = {
     {"changed_hooks", native_changed_hooks, METH_VARARGS, hooks_doc},
     {"class_versions", native_class_versions, METH_O, class_versions_doc},
     {"routes_changed", native_routes_changed, METH_NOARGS, routes_changed_doc},
+    {"tally", native_tally, METH_NOARGS, tally_doc},
     {"use_stack_contexts", native_use_stack_contexts, METH_VARARGS, use_stack_contexts_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -37,7 +37,24 @@ struct handle_state;
     X(socket_operation) /* a coroutine of sock_recv() and its kin */ \
     X(loop_sock) /* the methods that make them */ \
     /* end */
+
+/* What is counted since the start of the process: _native.tally(). One line per count. */
+#define NATIVE_COUNTS(X) \
+    X(loops) \
+    X(streams) /* IOStreams that came to an engine */ \
+    X(connections) /* that servers have accepted */ \
+    X(handled) /* requests whose handler ran in the native frame */ \
+    X(executed) /* requests whose handler's _execute ran in a Task */ \
+    X(delegated) /* requests that went to a delegate */ \
+    /* end */
 /* clang-format on */
+
+enum native_count {
+#define X(name) COUNT_##name,
+    NATIVE_COUNTS(X)
+#undef X
+        COUNT_COUNT
+};
 
 struct native_state {
 #define X(name) PyTypeObject *name##_type; /* owned */
@@ -56,6 +73,7 @@ struct native_state {
     PyObject *stack_wrap;         /* owned: wraps what is stored to be called */
     struct guard *guards;         /* owned array, one for each enum guard_set (guard.h) */
     struct handle_state *handles; /* owned (handle.h) */
+    unsigned long long counts[COUNT_COUNT];
 };
 
 extern struct PyModuleDef native_module;
@@ -66,6 +84,7 @@ struct native_state *native_state_of(PyTypeObject *type);
 #define NAME(state, name) ((state)->names[NAME_##name])
 #define TEXT(state, name) ((state)->texts[TEXT_##name])
 #define BOUND(state, name) ((state)->bound[BOUND_##name])
+#define COUNTED(state, name) ((state)->counts[COUNT_##name]++)
 
 /* Creates a file's types, stores them in the state and adds them to the module. 0 or -1. */
 #define X(name) int name##_setup_types(PyObject *module, struct native_state *state);

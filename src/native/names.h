@@ -217,6 +217,10 @@
     X(create_task) \
     X(Task) \
     X(Future) \
+    X(remove_timeout) \
+    X(settings) \
+    X(io_loop) \
+    X(transforms) \
     X(_request_summary) \
     X(access_log) \
     /* end */

@@ -60,6 +60,7 @@ static int find_engine(StreamObject *self)
         return 0;
     }
     Py_XSETREF(self->engine, (EngineObject *)engine);
+    COUNTED(self->state, streams);
     return 1;
 }
 
@@ -292,6 +293,27 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObj
     return (PyObject *)self;
 }
 
+/* A program's class with an attribute of its own where the native type has one, so that the object's is in the dict: Tornado's
+ * code works with either. */
+static bool is_hidden(StreamObject *self)
+{
+    struct native_state *state = self->state;
+    PyObject *type = (PyObject *)Py_TYPE(self);
+    return type != BOUND(state, IOStream) && type != BOUND(state, SSLIOStream) && type != BOUND(state, PipeIOStream) &&
+           guard_hides_attribute(state->stream_type, Py_TYPE(self));
+}
+
+static int init_in_dict(StreamObject *self, PyObject *const *values)
+{
+    if (stream_make_general(self, false) < 0) {
+        return -1;
+    }
+    PyObject *base = BOUND(self->state, tornado_BaseIOStream);
+    PyObject *result = PyObject_CallMethod(base, "__init__", "OOOO", (PyObject *)self, values[0], values[1], values[2]);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : PyObject_SetAttr((PyObject *)self, NAME(self->state, io_loop), self->io_loop);
+}
+
 static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"max_buffer_size", "read_chunk_size", "max_write_buffer_size", "io_loop", NULL};
@@ -323,7 +345,7 @@ static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->io_loop, io_loop);
     Py_XSETREF(self->max_write_buffer_size, Py_NewRef(values[2]));
     self->kind = kind_of(self);
-    return 0;
+    return is_hidden(self) ? init_in_dict(self, values) : 0;
 }
 
 static int stream_traverse(StreamObject *self, visitproc visit, void *arg)

@@ -196,6 +196,10 @@ static int set_state(StreamObject *self, PyObject *value, void *Py_UNUSED(closur
 
 static PyObject *get_fd(StreamObject *self, void *Py_UNUSED(closure))
 {
+    if (self->pipe_fd < 0) {
+        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute 'fd'", Py_TYPE(self)->tp_name);
+        return NULL;
+    }
     return PyLong_FromLong(self->pipe_fd);
 }
 

@@ -3,7 +3,7 @@
 As a program it prints what the tests under it would say, for any loop:
 
     python tests/suite/suite_runner.py asyncio [--loop asyncio:SelectorEventLoop] [MODULE ...]
-    python tests/suite/suite_runner.py tornado [MODULE ...]
+    python tests/suite/suite_runner.py tornado [--variant NAME] [MODULE ... | all]
 
 The exclusions (suite_exclusions.py) are about tornadoc's loop; with another one they count for nothing.
 """
@@ -11,6 +11,7 @@ The exclusions (suite_exclusions.py) are about tornadoc's loop; with another one
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import fnmatch
 import json
@@ -19,9 +20,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import suite_exclusions as excl
+import suite_variants
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -60,28 +63,18 @@ DOUBLE = "TestLoop"
 #: Modules that test asyncio's selector loop itself, and derive from it.
 ASYNCIO_OWN_LOOP = {"test_selector_events"}
 
-TORNADO_MODULES = [
-    "web_test",
+TORNADO_SLOWEST_FIRST = [
     "httpserver_test",
-    "iostream_test",
     "simple_httpclient_test",
-    "websocket_test",
-    "ioloop_test",
+    "web_test",
     "process_test",
-    "tcpserver_test",
-    "tcpclient_test",
-    "netutil_test",
-    "asyncio_test",
-    "circlerefs_test",
-    "concurrent_test",
+    "autoreload_test",
+    "iostream_test",
+    "websocket_test",
     "gen_test",
-    "http1connection_test",
-    "httpclient_test",
-    "locks_test",
-    "queues_test",
-    "routing_test",
-    "testing_test",
 ]
+#: They run with "all", but alone they make a run without a test.
+TORNADO_EMPTY = {"tornado.iostream.doctests"}
 
 
 @dataclasses.dataclass
@@ -102,6 +95,9 @@ class Report:
 
     def count(self, outcome: str) -> int:
         return sum(1 for found, _ in self.outcomes.values() if found == outcome)
+
+    def tally(self) -> collections.Counter[str]:
+        return sum((collections.Counter(end.get("tally", {})) for end in self.ends), collections.Counter())
 
     def loops(self, which: str) -> int:
         return sum(sum(end.get(which, {}).values()) for end in self.ends)
@@ -140,40 +136,66 @@ def standard_loops(report: Report) -> list[str]:
     return [f"{made} loops of asyncio's own class were made"] if made else []
 
 
-def run_tornado(module: str, tests: str = "*") -> Report:
-    """One module of Tornado's tests after ``tornadoc.install()``, as strictly as Tornado's own runner does it."""
-    exclusions = excl.of_module(excl.TORNADO, module)
-    arguments = [str(HERE / "tornado_child.py"), "--tests", tests]
+def tornado_modules() -> list[str]:
+    """The modules that Tornado's own runner runs, by the last part of their names where that is enough."""
+    from tornado.test import runtests
+
+    names = [name.removeprefix("tornado.test.") for name in runtests.TEST_MODULES if name not in TORNADO_EMPTY]
+    return [name for name in TORNADO_SLOWEST_FIRST if name in names] + [
+        name for name in names if name not in TORNADO_SLOWEST_FIRST
+    ]
+
+
+def run_tornado(module: str, tests: str = "*", *, variant: str = "everything") -> Report:
+    """One module of Tornado's tests, or "all", in a variant (suite_variants.py), as strictly as Tornado's own runner does it."""
+    how = suite_variants.VARIANTS[variant]
+    exclusions = excl.of_tornado(module)
+    arguments = [str(HERE / "tornado_child.py"), "--tests", tests, "--level", how.level]
     for pattern, exclusion in exclusions.items():
         if exclusion.kind == excl.FAILS:
             arguments += ["--expect-failure", pattern]
-    report = _run([*arguments, module], exclusions)
-    report.problems += standard_loops(report)
-    if tests == "*" and report.ends and report.loops("ours") == 0:
-        report.problems.append("no loop of tornadoc's class was made")
+    environment = how.environment
+    if how.level in ("everything", "install"):
+        # For the processes that tests start.
+        environment = {"TORNADOC": "require", **environment}
+    report = _run([*arguments, module, "--", *how.options], exclusions, python=how.python, environment=environment)
+    if how.level == "everything":
+        report.problems += standard_loops(report)
+    if tests == "*" and report.ends:
+        report.problems += suite_variants.unused(module, how.level, report.tally())
     return report
 
 
-def _run(arguments: list[str], exclusions: dict[str, excl.Exclusion]) -> Report:
+def _run(
+    arguments: list[str],
+    exclusions: dict[str, excl.Exclusion],
+    *,
+    python: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Report:
     report = Report()
     skip = [pattern for pattern, exclusion in exclusions.items() if exclusion.kind == excl.SKIPPED]
     folders = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders))
+    variables = dict(os.environ, PYTHONPATH=os.pathsep.join(folders))
     # A busy machine is no reason to fail.
-    environment["ASYNC_TEST_TIMEOUT"] = str(LIMIT / 2)
+    variables["ASYNC_TEST_TIMEOUT"] = str(LIMIT / 2)
     # Debug mode and its like would reach loops that count on being without.
-    environment.pop("PYTHONASYNCIODEBUG", None)
+    for name in ("PYTHONASYNCIODEBUG", "PYTHONOPTIMIZE", "TORNADOC"):
+        variables.pop(name, None)
+    variables.update(environment or {})
     for _ in range(RESTARTS):
         # In a folder of its own, because the tests leave files in the working folder.
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "report.jsonl")
             path.touch()
-            command = [sys.executable, "-X", "faulthandler", "-bb", *arguments, "--report", str(path), "--limit", str(LIMIT)]
+            command = [sys.executable, "-X", "faulthandler", "-bb", *python, arguments[0]]
+            command += ["--report", str(path), "--limit", str(LIMIT)]
             for pattern in skip:
                 command += ["--skip", pattern]
+            command += arguments[1:]
             with open(pathlib.Path(folder, "output"), "w+b") as output:
                 status = subprocess.call(
-                    command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                    command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output
                 )
                 output.seek(0)
                 text = output.read().decode("utf-8", "backslashreplace")
@@ -227,23 +249,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=["asyncio", "tornado"])
     parser.add_argument("--loop", default=OUR_LOOP, help="module:class (asyncio's tests only)")
+    parser.add_argument("--variant", default="everything", choices=suite_variants.VARIANTS, help="how (Tornado's tests only)")
     parser.add_argument("--tests", default="*", help="a pattern of names, Class.test")
     parser.add_argument("-v", "--verbose", action="store_true", help="tracebacks too")
     parser.add_argument("modules", nargs="*")
     options = parser.parse_intermixed_args()
     bad = 0
-    modules = options.modules or (asyncio_modules() if options.suite == "asyncio" else TORNADO_MODULES)
+    modules = options.modules or (asyncio_modules() if options.suite == "asyncio" else tornado_modules())
     for module in modules:
         if options.suite == "asyncio":
             report = run_asyncio(module, options.loop, options.tests)
             exclusions = excl.of_module(excl.ASYNCIO, module) if options.loop == OUR_LOOP else {}
         else:
-            report = run_tornado(module, options.tests)
-            exclusions = excl.of_module(excl.TORNADO, module)
+            report = run_tornado(module, options.tests, variant=options.variant)
+            exclusions = excl.of_tornado(module)
         wrong = judge(report, exclusions if options.tests == "*" else {})
         print(
             f"{module}: {report.count('passed')} passed, {report.count('failed')} failed, {report.count('skipped')} skipped; "
-            f"loops made: {report.loops('ours')} of the class under test, {report.loops('others')} others",
+            f"loops made: {report.loops('ours')} of the class under test, {report.loops('others')} others"
+            + "".join(f", {number} {what}" for what, number in report.tally().items() if what != "loops"),
             flush=True,
         )
         for problem in wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import suite_runner
+import suite_variants
 from suite_exclusions import FAILS, FLAKY, SKIPPED, Exclusion
 from suite_runner import Report
 
@@ -93,3 +94,19 @@ def test_an_exception_that_python_only_prints_is_a_failure(child) -> None:
     )
     assert made.failing() == ["(stray exceptions)"]
     assert "in a destructor" in made.outcomes["(stray exceptions)"][1]
+
+
+def test_tests_that_make_no_use_of_tornadoc_fail() -> None:
+    served = {"loops": 1, "streams": 1, "connections": 1, "handled": 1, "delegated": 1}
+    for level in ("everything", "install", "loop", "httpserver"):
+        assert suite_variants.unused("web_test", level, served) == []
+        assert suite_variants.unused("web_test", level, dict.fromkeys(served, 0)) != []
+        assert suite_variants.unused("util_test", level, dict.fromkeys(served, 0)) == []
+    (problem,) = suite_variants.unused("web_test", "everything", {**served, "connections": 0})
+    assert "no connections" in problem
+
+
+def test_tests_on_tornado_s_own_loop_are_noticed() -> None:
+    """A module whose loops are asyncio's own, as if the substitution took no effect."""
+    made = Report(outcomes={"Case.test_a": ("passed", "")}, ends=[{"others": {"_UnixSelectorEventLoop": 3}}])
+    assert suite_runner.standard_loops(made) == ["3 loops of asyncio's own class were made"]

@@ -1,21 +1,27 @@
-"""Runs one module of Tornado's tests on tornadoc's classes, with Tornado's own strict runner. A process of its own.
+"""Runs Tornado's tests, or one module of them, on tornadoc, with Tornado's own strict runner. A process of its own.
 
-    python tornado_child.py --report FILE [--skip PATTERN ...] [--expect-failure PATTERN ...] MODULE
+    python tornado_child.py --report FILE [--level LEVEL] [--skip PATTERN ...] [--expect-failure PATTERN ...] MODULE | all
+                            [-- OPTIONS OF THE RUNNER ...]
 
 The runner is ``tornado.test.runtests``: it fails on log records that a test did not expect, on bytes on standard error, and on
-warnings. tornadoc comes before anything of Tornado is imported.
+warnings. The levels are those at which tornadoc can stand in (suite_runner.LEVELS); at the default, "everything", all of them do.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import fnmatch
+import functools
 import importlib
+import os
 import sys
 import unittest
 from typing import Any
 
 import suite_recording
+
+HTTPSERVER = "tornadoc.httpserver.HTTPServer"
 
 #: What is behind these classes of Tornado's names: (module, class, native class).
 NATIVE = [
@@ -30,13 +36,32 @@ NATIVE = [
 ]
 
 
-def check_substitution() -> None:
-    """Are Tornado's names bound to tornadoc's classes, and are the loops ours?"""
-    import asyncio
+def substitute(level: str) -> type:
+    """Put tornadoc in Tornado's place, as far as the level says; the class of the loops that are made from now on."""
+    import tornadoc
 
-    from tornado.ioloop import IOLoop
+    if level in ("everything", "install"):
+        tornadoc.install()
+    if level in ("everything", "loop"):
+        policy: asyncio.AbstractEventLoopPolicy = tornadoc.EventLoopPolicy()
+        loop_class: type = tornadoc.EventLoop
+    else:
 
-    import tornadoc.platform.asyncio
+        class StandardPolicy(asyncio.DefaultEventLoopPolicy):
+            """Of a class of its own, or tornadoc would take it for nobody's choice."""
+
+        policy = StandardPolicy()
+        loop_class = asyncio.SelectorEventLoop
+    asyncio.set_event_loop_policy(policy)
+    if level == "loop":
+        from tornado.ioloop import IOLoop
+
+        IOLoop.configure("tornadoc.platform.asyncio.AsyncIOLoop")
+    return loop_class
+
+
+def check_names() -> None:
+    """Are Tornado's names bound to tornadoc's classes?"""
     from tornadoc import _native, _overlay
 
     for module, names in _overlay.table().items():
@@ -48,37 +73,68 @@ def check_substitution() -> None:
         found = getattr(importlib.import_module("tornado." + module), name)
         if not issubclass(found, getattr(_native, native)):
             raise AssertionError(f"tornado.{module}.{name} is {found!r}, without _native.{native} behind it")
+
+
+def check_loops(level: str, loop_class: type) -> None:
+    """Are the loops that IOLoop and asyncio make those of the level?"""
+    from tornado.ioloop import IOLoop
+
+    import tornadoc.platform.asyncio
+
     io_loop = IOLoop(make_current=False)
     loops: list[Any] = [io_loop.asyncio_loop, asyncio.new_event_loop()]  # type: ignore[attr-defined]
-    if not isinstance(io_loop, tornadoc.platform.asyncio.BaseAsyncIOLoop):
+    is_ours = isinstance(io_loop, tornadoc.platform.asyncio.BaseAsyncIOLoop)
+    if is_ours != (level != "httpserver"):
         raise AssertionError(f"IOLoop() makes {io_loop!r}")
     io_loop.close()
     for loop in loops:
         loop.close()
-        if not isinstance(loop, tornadoc.EventLoop):
+        if not isinstance(loop, loop_class) or isinstance(loop, tornadoc.EventLoop) != (loop_class is tornadoc.EventLoop):
             raise AssertionError(f"{loop!r} is the loop of an IOLoop, or what asyncio makes")
+
+
+def allow_slow_callbacks(loop_class: Any) -> None:
+    """Tornado's tests have callbacks that take long, which in debug mode are logged."""
+    original = loop_class.__init__
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.slow_callback_duration = 3600.0
+
+    loop_class.__init__ = __init__
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--report", required=True)
+    parser.add_argument("--level", default="everything")
     parser.add_argument("--limit", type=float, default=120.0)
     parser.add_argument("--tests", default="*")
     parser.add_argument("--skip", action="append", default=[])
     parser.add_argument("--expect-failure", action="append", default=[])
     parser.add_argument("module")
+    parser.add_argument("options", nargs="*")
     options = parser.parse_args()
     suite_recording.search_here_last()
 
-    import tornadoc
-
-    tornadoc.install()
-    check_substitution()
+    loop_class = substitute(options.level)
+    if options.level in ("everything", "install"):
+        check_names()
+    check_loops(options.level, loop_class)
 
     from tornado.test import runtests
 
-    recorder = suite_recording.Recorder(options.report, f"tornado.test.{options.module}.", options.limit)
-    ours, others = suite_recording.count_loops(tornadoc.EventLoop)
+    from tornadoc import _native
+
+    whole = options.module == "all"
+    name = options.module if whole else next(name for name in runtests.TEST_MODULES if name.endswith(options.module))
+    prefix = "tornado.test." if whole else name + "."
+    recorder = suite_recording.Recorder(options.report, prefix, options.limit)
+    ours, others = suite_recording.count_loops(loop_class)
+    if os.environ.get("PYTHONASYNCIODEBUG"):
+        allow_slow_callbacks(loop_class)
+    before = _native.tally()
     # The runner derives its own class of results from this name.
     unittest.TextTestResult = suite_recording.result_class(unittest.TextTestResult, recorder)  # type: ignore[misc, assignment]
     make_runner = runtests.test_runner_factory
@@ -95,11 +151,17 @@ def main() -> None:
         return Runner
 
     runtests.test_runner_factory = runner_factory
-    sys.argv = ["runtests", f"tornado.test.{options.module}"]
+    if whole:
+        # Where the runner looks for what it is asked for without a name.
+        sys.modules["__main__"].all = runtests.all  # type: ignore[attr-defined]
+    if options.level in ("everything", "httpserver"):
+        options.options.append("--httpserver=" + HTTPSERVER)
+    sys.argv = ["runtests", *options.options, *([] if whole else [name])]
     try:
         runtests.main()
     finally:
-        recorder.done(ours=dict(ours), others=dict(others))
+        tally = {what: number - before[what] for what, number in _native.tally().items()}
+        recorder.done(ours=dict(ours), others=dict(others), tally=tally)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,10 +18,16 @@ import pytest
 import tornado.http1connection
 import tornado.httpserver
 import tornado.httputil
+import tornado.ioloop
 import tornado.iostream
+import tornado.routing
 import tornado.web
+import tornado.websocket
 from sidebyside import compare, get, patched
 from test_overrides import CALLABLE, REQUESTS, ask_all, brief, make_handler, targets, wrapper
+
+import tornadoc.iostream
+import tornadoc.websocket
 
 APPLICATION = ["start_request", "find_handler", "get_handler_delegate", "log_request"]
 CONNECTION = ["write_headers", "write", "finish", "set_close_callback"]
@@ -171,6 +178,71 @@ def connections(side, stack, where):
     stack.enter_context(patched(target, "initialize", first))
 
 
+def private_state(side, stack, where):
+    """What adapters and tracers read and set of handlers, requests and connections, before a method runs and after."""
+    target = targets(side, where)
+    initialize, on_finish = target.initialize, target.on_finish
+
+    def state(self):
+        connection = self.request.connection
+        names = ("_status_code", "_reason", "_finished", "_auto_finish", "_headers_written", "_current_user", "_new_cookie")
+        return (
+            [getattr(self, name, "nothing") for name in names],
+            list(self._headers),
+            [type(piece).__name__ for piece in self._write_buffer],
+            callable(self._log),
+            self.put.__func__ is type(self)._unimplemented_method,
+            tornado.web._has_stream_request_body(type(self)),
+            hasattr(self.request, "_body_future"),
+            getattr(connection.context, "_orig_remote_ip", "nothing"),
+            connection.no_keep_alive,
+            connection._request_start_line,
+        )
+
+    def first(self, *args, **kwargs):
+        connection = self.request.connection
+        side.note("state", state(self), connection.stream.socket.family.name)
+        self._current_user = "agent"
+        self._xsrf_token = b"token"
+        fresh = tornado.httputil.HTTPHeaders(self._headers)
+        fresh["X-Agent"] = "here"
+        self._headers = fresh
+        return initialize(self, *args, **kwargs)
+
+    def last(self, *args, **kwargs):
+        side.note("state", state(self), self.current_user, self.xsrf_token, [type(t).__name__ for t in self._transforms])
+        return on_finish(self, *args, **kwargs)
+
+    stack.enter_context(patched(target, "initialize", first))
+    stack.enter_context(patched(target, "on_finish", last))
+
+
+def matchers_and_rules(side, stack, where):
+    """A tracer that names spans by routes: what matchers keep, and a rule of its own among the application's."""
+    find = tornado.web.Application.find_handler if where == "behind" else side.Application.find_handler
+    target = tornado.web.Application if where == "behind" else side.Application
+
+    def traced(self, request, **kwargs):
+        routes = []
+        for rule in self.wildcard_router.rules:
+            matcher = rule.matcher
+            routes.append((matcher._path, matcher._group_count, matcher.regex.pattern))
+        side.note("routes", request.path, routes, len(self.default_router.rules))
+        if not any(rule.name == "agent" for rule in self.wildcard_router.rules):
+            rule = tornado.web.URLSpec("/agent", side.web.ErrorHandler, {"status_code": 410}, name="agent")
+            self.wildcard_router.rules.append(rule)
+        return find(self, request, **kwargs)
+
+    stack.enter_context(patched(target, "find_handler", traced))
+    groups = tornado.routing.PathMatches._find_groups
+
+    def find_groups(self):
+        side.note("groups", self.regex.pattern)
+        return groups(self)
+
+    stack.enter_context(patched(tornado.routing.PathMatches, "_find_groups", find_groups))
+
+
 AGENTS = [
     every_handler_hook,
     span_around_execute,
@@ -179,7 +251,56 @@ AGENTS = [
     delegates_and_applications,
     headers_and_requests,
     connections,
+    private_state,
+    matchers_and_rules,
 ]
+
+
+async def a_stream_of_an_adapter(side):
+    """As distributed's comms write: into the stream's own buffer, and then nothing by write()."""
+    streams = (tornadoc if side.native else tornado).iostream
+    near, far = socket.socketpair()
+    one, other = streams.IOStream(near), streams.IOStream(far)
+    closed = []
+    one.set_close_callback(lambda: closed.append("closed"))
+    io_loop = tornado.ioloop.IOLoop.current()
+    known = [
+        io_loop.asyncio_loop is asyncio.get_running_loop(),
+        tornado.ioloop.IOLoop._ioloop_for_asyncio[asyncio.get_running_loop()] is io_loop,
+        one.io_loop is io_loop,
+        one._close_callback is not None,
+    ]
+    for piece in (b"by ", b"the ", b"buffer\n"):
+        one._write_buffer.append(piece)
+        one._total_write_index += len(piece)
+    await one.write(b"")
+    received = [await other.read_until(b" "), other._read_buffer_size, bytes(other._read_buffer)]
+    received.append(await other.read_until(b"\n"))
+    one.close()
+    await asyncio.sleep(0)
+    other.close()
+    await asyncio.sleep(0)
+    return known, received, one._write_buffer, one._close_callback, closed
+
+
+async def a_websocket_of_an_adapter(side):
+    """As SockJS and Jupyter servers end one."""
+    opened = asyncio.get_running_loop().create_future()
+
+    class Socket((tornadoc if side.native else tornado).websocket.WebSocketHandler):
+        def open(self):
+            connection = self.ws_connection
+            side.note("websocket", connection.client_terminated, connection.stream.closed(), self.close_code)
+            connection._abort()
+            side.note("websocket", connection.client_terminated, connection.stream.closed())
+            opened.set_result(None)
+
+    side.serve(side.Application([("/ws", Socket)]))
+    upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    answer = await side.fetch(get("/ws", *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", close=False))
+    await opened
+    return answer
+
 
 
 @pytest.mark.parametrize("where", ["behind", "ahead"])
@@ -203,12 +324,14 @@ def test_all_agents_at_once(where, order):
                 agent(side, stack, where)
             during = await ask_all(side, make_handler(side), compress_response=True, xsrf_cookies=False)
             pipelined = await side.fetch(get("/text", close=False) + get("/json", close=False) + get("/later"))
+            adapters = await a_stream_of_an_adapter(side), await a_websocket_of_an_adapter(side)
         after = await side.fetch(REQUESTS[0])
-        return during, pipelined, after
+        return during, pipelined, adapters, after
 
     outcome = compare(scenario)
     noted = {entry[0] for entry in outcome.noted}
     assert {"_execute", "hub", "error", "span", "delegate", "parse", "connection", "late prepare", "__init__"} <= noted
+    assert {"state", "routes", "groups", "websocket"} <= noted
 
 
 def test_a_polling_transport_that_drives_the_handler_itself():

@@ -16,6 +16,8 @@ STUB = ROOT / "tornadoc" / "_native.pyi"
 
 # What every module and class has, and what slots define without a stub's help.
 GIVEN = set(dir(type("Anything", (), {}))) | {"__module__", "__name__", "__file__", "__loader__", "__package__", "__spec__"}
+# Python puts it on a class that is asked for it.
+GIVEN.add("__annotations__")
 #: Storage of the native code, on the type only because types hold such things.
 HIDDEN = {"HTTPHeaders": {"_pairs_type"}}
 
