@@ -39,6 +39,8 @@ static const enum native_name socket_names[] = {
 #undef X
 };
 
+_Static_assert(HOOK_hidden_attribute < GUARD_MAX_HOOKS, "a mask has a bit for each hook, and one for what is behind it");
+
 #define COUNT(names) ((int)(sizeof(names) / sizeof(*(names))))
 
 static const enum native_name loop_names[] = {
