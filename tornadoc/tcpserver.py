@@ -17,6 +17,7 @@ from tornado.netutil import ssl_wrap_socket
 from tornado.tcpserver import *  # noqa: F403
 from tornado.util import errno_from_exception
 
+from tornadoc._originals import originals
 from tornadoc.iostream import IOStream, SSLIOStream
 from tornadoc.netutil import add_accept_handler
 
@@ -26,7 +27,7 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-_tornado_handle_connection = _tornado.TCPServer._handle_connection
+_tornado_handle_connection = originals(_tornado.TCPServer).get("_handle_connection")
 
 
 class TCPServer(_tornado.TCPServer):  # type: ignore[no-redef]
