@@ -37,6 +37,7 @@ void handler_reset(HandlerObject *self)
     self->etag[0] = '\0';
     self->closes = false;
     self->keeps = false;
+    self->chunked = false;
 }
 
 /* -- lazily made attributes -- */
@@ -71,7 +72,8 @@ PyObject *handler_headers(HandlerObject *self)
          add_text(headers, TEXT(state, content_length), number,
                   (size_t)(td_format_decimal(number, (uint64_t)self->content_length) - number)) < 0) ||
         (self->closes && headers_set_normal(headers, TEXT(state, connection), TEXT(state, close)) < 0) ||
-        (self->keeps && headers_set_normal(headers, TEXT(state, connection), TEXT(state, keep_alive)) < 0)) {
+        (self->keeps && headers_set_normal(headers, TEXT(state, connection), TEXT(state, keep_alive)) < 0) ||
+        (self->chunked && headers_set_normal(headers, TEXT(state, transfer_encoding), TEXT(state, chunked)) < 0)) {
         Py_DECREF(object);
         return NULL;
     }

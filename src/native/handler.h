@@ -35,8 +35,9 @@ typedef struct handler_object {
     bool headers_written;
     bool finished;
     bool auto_finish;
-    bool closes; /* default headers: the answer said Connection: close */
-    bool keeps;  /* default headers: the answer said Connection: Keep-Alive */
+    bool closes;  /* default headers: the answer said Connection: close */
+    bool keeps;   /* default headers: the answer said Connection: Keep-Alive */
+    bool chunked; /* default headers: the answer said Transfer-Encoding: chunked */
 } HandlerObject;
 
 /* -- handler.c -- */

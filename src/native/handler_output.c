@@ -261,6 +261,7 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
     conn_start_answer(connection, (int)self->status_code, self->content_length);
     self->closes = connection->version_1_1 && !connection->keep_alive;
     self->keeps = connection->echo_keep_alive;
+    self->chunked = connection->chunking;
     if (connection->phase == CONN_CLOSED) {
         return 0;
     }

@@ -242,6 +242,8 @@ enum native_name {
     X(content_encoding, "Content-Encoding") \
     X(if_none_match, "If-None-Match") \
     X(content_language, "Content-Language") \
+    X(transfer_encoding, "Transfer-Encoding") \
+    X(chunked, "chunked") \
     /* end */
 /* clang-format on */
 
