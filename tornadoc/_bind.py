@@ -97,6 +97,8 @@ def bind() -> None:
         accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
         compile_routes=routing.compile_routes,
+        create_task_function=asyncio.BaseEventLoop.create_task,
+        create_task_code=getattr(asyncio.BaseEventLoop.create_task, "__code__", None),
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,

@@ -66,7 +66,9 @@ enum exchange_hook {
 };
 
 #define LOOP_HOOKS(X)                                                                                                            \
-    X(time) X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)
+    X(time)                                                                                                                      \
+    X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)            \
+        X(create_task) X(create_future)
 
 enum loop_hook {
 #define X(name) LOOP_HOOK_##name,
@@ -76,6 +78,7 @@ enum loop_hook {
 };
 
 #define LOOP_HOOK(name) (UINT64_C(1) << LOOP_HOOK_##name)
+#define LOOP_BEHIND(name) (UINT64_C(1) << (LOOP_HOOK_##name + GUARD_MAX_HOOKS))
 
 #define IO_LOOP_HOOKS(X) X(_run_callback) X(add_callback) X(call_at) X(time) X(split_fd)
 

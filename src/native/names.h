@@ -262,6 +262,8 @@ enum native_text {
     X(app_log) \
     X(CancelledError) \
     X(compile_routes) \
+    X(create_task_function) \
+    X(create_task_code) \
     X(default_route) \
     X(escape) \
     X(Future) \
