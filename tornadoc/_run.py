@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import socket
 import sys
@@ -86,6 +87,38 @@ async def _continue(handler: RequestHandler, awaitable: Awaitable[Any], stage: i
     finally:
         # The traceback refers to this frame: nothing of the request may stay in it.
         del awaitable
+
+
+async def _wait_for_the_end() -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.get_running_loop().create_future()
+
+
+def delegate_task() -> asyncio.Task[None]:
+    """A connection's Task, the current one while its delegates are called, as in Tornado. It is cancelled when the connection
+    has ended."""
+    task = asyncio.get_running_loop().create_task(_wait_for_the_end())
+    # A loop may be closed while clients are connected.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task
+
+
+def enter_task(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
+    """Make a task the current one; returns the one that was."""
+    loop = task.get_loop()
+    previous = asyncio.current_task(loop)
+    if previous is not None:
+        asyncio.tasks._leave_task(loop, previous)
+    asyncio.tasks._enter_task(loop, task)
+    return previous
+
+
+def leave_task(task: asyncio.Task[Any], previous: asyncio.Task[Any] | None) -> None:
+    """Undo enter_task(), with what it returned."""
+    loop = task.get_loop()
+    asyncio.tasks._leave_task(loop, task)
+    if previous is not None:
+        asyncio.tasks._enter_task(loop, previous)
 
 
 def run_delegate(

@@ -293,6 +293,9 @@ enum native_text {
     X(ResponseStartLine) \
     X(route_classes) \
     X(run_delegate) \
+    X(delegate_task) \
+    X(enter_task) \
+    X(leave_task) \
     X(run_general) \
     X(server_version) \
     X(sha1) \
