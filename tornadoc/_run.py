@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 STAGE_PREPARE, STAGE_METHOD = range(2)
 
 _EAGER = sys.version_info >= (3, 12)
+#: Can a task be made to run in a given context?
+_CONTEXTS = sys.version_info >= (3, 11)
 #: Tornado 6.6 turns a CancelledError that nobody asked the task for into an error page; earlier ones let it end the task.
 _CAUGHT: tuple[type[BaseException], ...] = (
     (Exception, asyncio.CancelledError) if hasattr(asyncio.Task, "cancelling") else (Exception,)
 )
 
 
-def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int) -> None:
-    """Go on with a request in a task, from the awaitable that prepare() or the method gave."""
-    _spawn(_continue(handler, awaitable, stage)).add_done_callback(_retrieve)
+def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int, context: contextvars.Context) -> None:
+    """Go on with a request in a task, from the awaitable that prepare() or the method gave, in the context of the request."""
+    _spawn(_continue(handler, awaitable, stage), context).add_done_callback(_retrieve)
 
 
 def run_general(handler: Any, transforms: list[Any], args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> None:
@@ -45,11 +47,14 @@ def run_general(handler: Any, transforms: list[Any], args: tuple[Any, ...] | Non
     future.add_done_callback(_retrieve)
 
 
-def _spawn(coroutine: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+def _spawn(coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Future[None]:
     loop = asyncio.get_running_loop()
-    if _EAGER and loop.get_task_factory() is None:
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg]
-    return loop.create_task(coroutine)
+    if not _CONTEXTS or loop.get_task_factory() is not None:
+        # Of the task's own making: a copy. Factories need not know of contexts.
+        return context.run(loop.create_task, coroutine)
+    if _EAGER:
+        return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)  # type: ignore[call-arg]
+    return loop.create_task(coroutine, context=context)  # type: ignore[call-arg]
 
 
 def _retrieve(future: Future[None]) -> None:
