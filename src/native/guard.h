@@ -8,6 +8,7 @@
 
 #include "module.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define GUARD_MAX_HOOKS 32
@@ -67,8 +68,9 @@ enum exchange_hook {
 
 #define LOOP_HOOKS(X)                                                                                                            \
     X(time)                                                                                                                      \
-    X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)            \
-        X(create_task) X(create_future)
+    X(call_soon)                                                                                                                 \
+    X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer) X(create_task)          \
+        X(create_future)
 
 enum loop_hook {
 #define X(name) LOOP_HOOK_##name,
@@ -125,6 +127,7 @@ struct guard {
     PyObject *expected[GUARD_MAX_HOOKS];  /* owned: what lookup on base finds */
     PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL: it has none, or it was patched before */
     PyObject *index;                      /* owned dict: hook name -> its number, for instance dicts */
+    PyObject *attributes;                 /* owned dict: attribute that objects have in C -> its descriptor */
     struct {
         PyTypeObject *type; /* compared only together with the tag, which is never used twice */
         unsigned int tag;
@@ -139,8 +142,11 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg);
 
 /* The version tag of a class, which changes with every modification of it or of a base; 0 if it has none now. */
 unsigned int guard_version_tag(PyTypeObject *type);
-/* The hooks that the class changes. Never fails: what can't be found out counts as changed. */
+/* The hooks that the class changes. Never fails: what can't be found out counts as changed. A class that hides an attribute that
+ * its objects have in C, as a class attribute with a default does, has them in Python: then all hooks count as changed. */
 uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
+/* Does the class hide such an attribute? *name: which one, borrowed, may be NULL. */
+bool guard_hides(struct native_state *state, enum guard_set set, PyTypeObject *type, PyObject **name);
 /* The bit of a hook of this name; 0 if there is none. */
 uint64_t guard_hook_of(struct native_state *state, enum guard_set set, PyObject *name);
 /* The hooks that an instance dict (may be NULL) shadows. */

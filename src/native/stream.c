@@ -9,17 +9,24 @@
 
 /* -- is it plain? -- */
 
+static const enum guard_set guard_sets[STREAM_KIND_COUNT] = {
+    [STREAM_SOCKET] = GUARD_IOSTREAM,
+    [STREAM_TLS] = GUARD_SSL_IOSTREAM,
+    [STREAM_PIPE] = GUARD_PIPE_IOSTREAM,
+};
+
+static bool hides_attributes(StreamObject *self)
+{
+    PyObject *name;
+    return self->kind != STREAM_BASE && guard_hides(self->state, guard_sets[self->kind], Py_TYPE(self), &name);
+}
+
 static bool hooks_are_plain(StreamObject *self)
 {
-    static const enum guard_set sets[STREAM_KIND_COUNT] = {
-        [STREAM_SOCKET] = GUARD_IOSTREAM,
-        [STREAM_TLS] = GUARD_SSL_IOSTREAM,
-        [STREAM_PIPE] = GUARD_PIPE_IOSTREAM,
-    };
     if (self->kind == STREAM_BASE) {
         return false;
     }
-    enum guard_set set = sets[self->kind];
+    enum guard_set set = guard_sets[self->kind];
     return (guard_type_mask(self->state, set, Py_TYPE(self)) | guard_dict_mask(self->state, set, self->dict)) == 0;
 }
 
@@ -315,6 +322,15 @@ static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
     if (self->read_chunk_size > self->max_buffer_size / 2) {
         self->read_chunk_size = self->max_buffer_size / 2;
     }
+    self->kind = kind_of(self);
+    if (hides_attributes(self)) {
+        /* Tornado's methods serve it, over the attributes that its class has in Python. */
+        self->general = true;
+        PyObject *result = PyObject_CallMethod(BOUND(self->state, tornado_BaseIOStream), "__init__", "OOOO", (PyObject *)self,
+                                               values[0], values[1], values[2]);
+        Py_XDECREF(result);
+        return result == NULL ? -1 : 0;
+    }
     PyObject *io_loop =
         values[3] != Py_None ? Py_NewRef(values[3]) : PyObject_CallMethod(BOUND(self->state, IOLoop), "current", NULL);
     if (io_loop == NULL) {
@@ -322,7 +338,6 @@ static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
     }
     Py_XSETREF(self->io_loop, io_loop);
     Py_XSETREF(self->max_write_buffer_size, Py_NewRef(values[2]));
-    self->kind = kind_of(self);
     return 0;
 }
 
