@@ -78,11 +78,13 @@ class Application(_native.Application, _tornado.Application):  # type: ignore[no
         self,
         request: HTTPServerRequest,
         target_class: type[_tornado.RequestHandler],
-        *args: Any,
-        **kwargs: Any,
+        target_kwargs: dict[str, Any] | None = None,
+        path_args: list[bytes] | None = None,
+        path_kwargs: dict[str, bytes] | None = None,
     ) -> Any:
         """The delegate for a request outside of the fast path, as `Application.get_handler_delegate`."""
-        return super().get_handler_delegate(request, accelerated(target_class), *args, **kwargs)
+        handler_class = accelerated(target_class)
+        return super().get_handler_delegate(request, handler_class, target_kwargs, path_args, path_kwargs)
 
     def listen(
         self,

@@ -457,7 +457,8 @@ static void handler_dealloc(HandlerObject *self)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(handler_doc, "The native half of tornadoc.web.RequestHandler.");
+PyDoc_STRVAR(handler_doc,
+             "RequestHandler(application, request, **kwargs)\n--\n\nThe native half of tornadoc.web.RequestHandler.");
 
 static PyType_Slot handler_slots[] = {
     {Py_tp_new, handler_new},         {Py_tp_init, handler_init},

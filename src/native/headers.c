@@ -305,7 +305,9 @@ static PyMemberDef headers_members[] = {
 };
 
 static PyType_Slot headers_slots[] = {
-    {Py_tp_doc, PyDoc_STR("Tornado's HTTPHeaders: names in Http-Header-Case, several values to a name.")},
+    {Py_tp_doc,
+     PyDoc_STR(
+         "HTTPHeaders(*args, **kwargs)\n--\n\nTornado's HTTPHeaders: names in Http-Header-Case, several values to a name.")},
     {Py_tp_new, headers_tp_new},
     {Py_tp_init, headers_init},
     {Py_tp_dealloc, headers_dealloc},

@@ -86,9 +86,8 @@ static int is_inside(IOLoopObject *self)
     return inside;
 }
 
-PyDoc_STRVAR(add_callback_doc,
-             "add_callback($self, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) in the next "
-             "iteration; from any thread. See Tornado's IOLoop.add_callback().");
+PyDoc_STRVAR(add_callback_doc, "add_callback($self, callback, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) in the next "
+                               "iteration; from any thread. See Tornado's IOLoop.add_callback().");
 
 static PyObject *io_loop_add_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -133,7 +132,7 @@ static PyObject *io_loop_add_callback(IOLoopObject *self, PyObject *const *args,
     return handle ? Py_NewRef(Py_None) : NULL;
 }
 
-PyDoc_STRVAR(spawn_callback_doc, "spawn_callback($self, callback, /, *args, **kwargs)\n--\n\nThe same as add_callback().");
+PyDoc_STRVAR(spawn_callback_doc, "spawn_callback($self, callback, *args, **kwargs)\n--\n\nThe same as add_callback().");
 
 static PyObject *io_loop_spawn_callback(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -179,7 +178,7 @@ static PyObject *run_later(IOLoopObject *self, double delay, PyObject *const *ar
     return handle;
 }
 
-PyDoc_STRVAR(call_at_doc, "call_at($self, when, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) at a time of "
+PyDoc_STRVAR(call_at_doc, "call_at($self, when, callback, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) at a time of "
                           "time(). Returns what remove_timeout() takes; see Tornado's IOLoop.call_at().");
 
 static PyObject *io_loop_call_at(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
@@ -205,9 +204,8 @@ static PyObject *io_loop_call_at(IOLoopObject *self, PyObject *const *args, Py_s
     return run_later(self, when - seconds, args + 1, count - 1);
 }
 
-PyDoc_STRVAR(add_timeout_doc,
-             "add_timeout($self, deadline, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) at "
-             "a time of time(), or after a timedelta; see Tornado's IOLoop.add_timeout().");
+PyDoc_STRVAR(add_timeout_doc, "add_timeout($self, deadline, callback, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) at "
+                              "a time of time(), or after a timedelta; see Tornado's IOLoop.add_timeout().");
 
 static PyObject *io_loop_add_timeout(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -220,9 +218,8 @@ static PyObject *io_loop_add_timeout(IOLoopObject *self, PyObject *const *args, 
     return io_loop_call_at(self, args, count, NULL);
 }
 
-PyDoc_STRVAR(call_later_doc,
-             "call_later($self, delay, callback, /, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) after a "
-             "number of seconds; see Tornado's IOLoop.call_later().");
+PyDoc_STRVAR(call_later_doc, "call_later($self, delay, callback, *args, **kwargs)\n--\n\nCall callback(*args, **kwargs) after a "
+                             "number of seconds; see Tornado's IOLoop.call_later().");
 
 static PyObject *io_loop_call_later(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -240,14 +237,17 @@ static PyObject *io_loop_call_later(IOLoopObject *self, PyObject *const *args, P
     return run_later(self, delay, args + 1, count - 1);
 }
 
-PyDoc_STRVAR(remove_timeout_doc, "remove_timeout($self, timeout, /)\n--\n\nCancel a timeout, unless it has run.");
+PyDoc_STRVAR(remove_timeout_doc, "remove_timeout($self, timeout)\n--\n\nCancel a timeout, unless it has run.");
 
-static PyObject *io_loop_remove_timeout(IOLoopObject *self, PyObject *timeout)
+static PyObject *io_loop_remove_timeout(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     if (io_loop_prepare(self) < 0) {
         return NULL;
     }
-    PyObject *result = PyObject_CallMethodNoArgs(timeout, NAME(self->state, cancel));
+    if (kwnames != NULL || count != 1) {
+        return io_loop_behind(self, NAME(self->state, remove_timeout), args, count, kwnames);
+    }
+    PyObject *result = PyObject_CallMethodNoArgs(args[0], NAME(self->state, cancel));
     Py_XDECREF(result);
     return result ? Py_NewRef(Py_None) : NULL;
 }
@@ -366,7 +366,7 @@ static PyMethodDef io_loop_methods[] = {
     {"call_at", FASTCALL(io_loop_call_at), METH_FASTCALL | METH_KEYWORDS, call_at_doc},
     {"add_timeout", FASTCALL(io_loop_add_timeout), METH_FASTCALL | METH_KEYWORDS, add_timeout_doc},
     {"call_later", FASTCALL(io_loop_call_later), METH_FASTCALL | METH_KEYWORDS, call_later_doc},
-    {"remove_timeout", (PyCFunction)io_loop_remove_timeout, METH_O, remove_timeout_doc},
+    {"remove_timeout", (PyCFunction)(void (*)(void))io_loop_remove_timeout, METH_FASTCALL | METH_KEYWORDS, remove_timeout_doc},
     {"_run_callback", (PyCFunction)io_loop_run_callback, METH_O, run_callback_doc},
     {"_run_call", FASTCALL(io_loop_run_call), METH_FASTCALL, run_call_doc},
     {NULL, NULL, 0, NULL},

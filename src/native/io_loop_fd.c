@@ -110,7 +110,7 @@ static int add_handler(IOLoopObject *self, PyObject *fd, PyObject *object, PyObj
     return status;
 }
 
-PyDoc_STRVAR(add_handler_doc, "add_handler($self, fd, handler, events, /)\n--\n\nCall handler(fd, events) whenever fd, a "
+PyDoc_STRVAR(add_handler_doc, "add_handler($self, fd, handler, events)\n--\n\nCall handler(fd, events) whenever fd, a "
                               "descriptor or an object with fileno(), is ready. ValueError if it has a handler, or belongs to a "
                               "server or a stream; see Tornado's IOLoop.add_handler().");
 
@@ -146,7 +146,7 @@ static int update(IOLoopObject *self, PyObject *fd, bool wanted, long event)
     return known != 0 ? (known < 0 ? -1 : 0) : watch(self, fd, event);
 }
 
-PyDoc_STRVAR(update_handler_doc, "update_handler($self, fd, events, /)\n--\n\nChange what is watched for.");
+PyDoc_STRVAR(update_handler_doc, "update_handler($self, fd, events)\n--\n\nChange what is watched for.");
 
 static PyObject *io_loop_update_handler(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
@@ -179,7 +179,7 @@ static int remove_handler(IOLoopObject *self, PyObject *fd)
     return PyDict_DelItem(self->handlers, fd);
 }
 
-PyDoc_STRVAR(remove_handler_doc, "remove_handler($self, fd, /)\n--\n\nStop watching it. One without a handler is left alone.");
+PyDoc_STRVAR(remove_handler_doc, "remove_handler($self, fd)\n--\n\nStop watching it. One without a handler is left alone.");
 
 static PyObject *io_loop_remove_handler(IOLoopObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {

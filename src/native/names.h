@@ -210,6 +210,7 @@
     X(add_handler) \
     X(update_handler) \
     X(remove_handler) \
+    X(remove_timeout) \
     X(_transports) \
     X(data) \
     X(loop) \
