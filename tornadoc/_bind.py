@@ -15,7 +15,6 @@ import ssl
 import sys
 import time
 import weakref
-from typing import Any
 
 import tornado
 import tornado.escape

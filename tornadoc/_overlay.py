@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import tornado
+import tornado.http1connection
 import tornado.httpserver
 import tornado.httputil
 import tornado.iostream
@@ -21,7 +22,7 @@ import tornado.tcpserver
 import tornado.web
 import tornado.websocket
 
-from tornadoc import _native, httpserver, httputil, iostream, loop, netutil, routing, tcpserver, web, websocket
+from tornadoc import _native, http1connection, httpserver, httputil, iostream, loop, netutil, routing, tcpserver, web, websocket
 from tornadoc._accelerate import accelerate
 from tornadoc._support import LateInstallError
 from tornadoc.platform import asyncio as platform_asyncio
@@ -54,6 +55,13 @@ _REPLACEMENTS: dict[Any, Any] = {
 if tornado.version_info >= (6, 6):
     # Earlier ones accept folded lines, which their HTTP client may rely on.
     _REPLACEMENTS[tornado.httputil.HTTPHeaders] = httputil.HTTPHeaders
+
+#: Classes that programs meet objects of, but make none: they are called as Tornado's are.
+_ALIKE: dict[type, type] = {
+    tornado.http1connection.HTTP1Connection: http1connection.NativeHTTP1Connection,
+    tornado.http1connection.HTTP1ServerConnection: http1connection.NativeHTTP1ServerConnection,
+    tornado.iostream.IOStream: iostream.ConnectionStream,
+}
 
 #: Modules of Tornado that bind one of these names when they are imported.
 _BINDING = (
@@ -232,7 +240,7 @@ def install(late: bool) -> None:
         for cls, native in _CONSTRUCTED.items():
             _divert(cls, native)
         _diverted = True
-    for old, new in _REPLACEMENTS.items():
+    for old, new in [*_REPLACEMENTS.items(), *_ALIKE.items()]:
         _own_labels[new] = _labels(new)
         _label(new, _labels(old))
     mapping = {id(old): new for old, new in _REPLACEMENTS.items()}

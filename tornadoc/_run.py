@@ -54,7 +54,7 @@ def _spawn(coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -
         return context.run(loop.create_task, coroutine)
     if _EAGER:
         return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)  # type: ignore[call-arg]
-    return loop.create_task(coroutine, context=context)  # type: ignore[call-arg]
+    return loop.create_task(coroutine, context=context)
 
 
 def _retrieve(future: Future[None]) -> None:

@@ -77,7 +77,6 @@ _APPLICATION_ROUTERS = (_TornadoApplicationRouter, ApplicationRouter)
 _ROUTERS = (RuleRouter, ReversibleRuleRouter, *_APPLICATION_ROUTERS)
 
 
-
 def _definitions(cls: type, *names: str) -> tuple[Any, ...]:
     """The methods of a class; None for each that somebody patched before tornadoc was imported."""
     own = originals(*cls.__mro__[:-1])

@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import sys
 import weakref
 
 import tornado.httpserver
@@ -117,6 +118,7 @@ class Transactions(Agent):
                 "port": port > 0,
                 "nested": nested,
                 "delegate": type(delegate).__name__,
+                "connection": [f"{type(one).__module__}.{type(one).__qualname__}" for one in (connection, connection.stream)],
                 "task": asyncio.current_task() is not None,
             }
             self.by_task[task] = transaction
@@ -352,7 +354,9 @@ class Spans(Agent):
         span, token = state
         del instance._spans_state
         assert SPAN.get() is span
-        SPAN.reset(token)
+        if sys.version_info >= (3, 11):
+            # Before, a task has a context of its own in any case.
+            SPAN.reset(token)
         size = int(instance._headers.get("Content-Length", 0))
         self.record("span", sorted(span.items()), instance.get_status(), size, error and repr(error))
 

@@ -101,8 +101,12 @@ def told(value):
     if isinstance(value, HTTPHeaders):
         return sorted(name for name in value if name != "Date")
     kind = type(value).__name__.replace("Native", "").replace("ConnectionStream", "IOStream")
-    return kind if kind in ("PathMatches", "dict", "set") else brief(value) if isinstance(value, (list, tuple)) else (
-        repr(value) if isinstance(value, (str, bytes, int, type(None))) else kind
+    return (
+        kind
+        if kind in ("PathMatches", "dict", "set")
+        else brief(value)
+        if isinstance(value, (list, tuple))
+        else (repr(value) if isinstance(value, (str, bytes, int, type(None))) else kind)
     )
 
 
@@ -325,10 +329,11 @@ def test_a_property_of_the_name(name):
             side.note("set", told(value))
             vars(self)["kept " + name] = value
 
-        handler = type(
-            "Handler", (make_handler(side, lambda handler: side.note(told(getattr(handler, name)))),), {name: property(getter, setter)}
-        )
-        side.serve(side.Application([("/a/(.*)", handler)]))
+        class Handler(make_handler(side, lambda handler: side.note(told(getattr(handler, name))))):
+            pass
+
+        setattr(Handler, name, property(getter, setter))
+        side.serve(side.Application([("/a/(.*)", Handler)]))
         return [await side.fetch(request) for request in REQUESTS]
 
     assert compare(scenario).noted

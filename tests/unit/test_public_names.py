@@ -24,8 +24,8 @@ NAMES = {
         BaseIOStream IOStream SSLIOStream PipeIOStream StreamClosedError UnsatisfiableReadError StreamBufferFullError
     """,
     "iostream.IOStream": """
-        read_until read_until_regex read_bytes read_into read_until_close write close closed set_close_callback set_nodelay connect
-        start_tls reading writing fileno close_fd read_from_fd write_to_fd get_fd_error
+        read_until read_until_regex read_bytes read_into read_until_close write close closed set_close_callback set_nodelay
+        connect start_tls reading writing fileno close_fd read_from_fd write_to_fd get_fd_error
     """,
     "iostream.SSLIOStream": "wait_for_handshake",
     "tcpserver": "TCPServer",
