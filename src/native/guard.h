@@ -69,8 +69,8 @@ enum exchange_hook {
 #define LOOP_HOOKS(X)                                                                                                            \
     X(time)                                                                                                                      \
     X(call_soon)                                                                                                                 \
-    X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer) X(create_task)          \
-        X(create_future)
+    X(call_soon_threadsafe)                                                                                                      \
+    X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer) X(create_task) X(create_future)
 
 enum loop_hook {
 #define X(name) LOOP_HOOK_##name,
