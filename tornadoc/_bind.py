@@ -152,6 +152,7 @@ def bind() -> None:
         route_classes=routing.ROUTE_CLASSES,
         run_delegate=_run.run_delegate,
         delegate_task=_run.delegate_task,
+        leave_a_trace=_run.leave_a_trace,
         enter_task=_run.enter_task,
         leave_task=_run.leave_task,
         run_general=_run.run_general,

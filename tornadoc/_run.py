@@ -94,6 +94,12 @@ async def _continue(handler: RequestHandler, awaitable: Awaitable[Any], stage: i
         del awaitable
 
 
+def leave_a_trace(exception: BaseException) -> None:
+    """Give an exception a traceback."""
+    with contextlib.suppress(BaseException):
+        raise exception
+
+
 async def _wait_for_the_end() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.get_running_loop().create_future()

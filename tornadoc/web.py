@@ -78,13 +78,11 @@ class Application(_native.Application, _tornado.Application):  # type: ignore[no
         self,
         request: HTTPServerRequest,
         target_class: type[_tornado.RequestHandler],
-        target_kwargs: dict[str, Any] | None = None,
-        path_args: list[bytes] | None = None,
-        path_kwargs: dict[str, bytes] | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """The delegate for a request outside of the fast path, as `Application.get_handler_delegate`."""
-        handler_class = accelerated(target_class)
-        return super().get_handler_delegate(request, handler_class, target_kwargs, path_args, path_kwargs)
+        return super().get_handler_delegate(request, accelerated(target_class), *args, **kwargs)
 
     def listen(
         self,

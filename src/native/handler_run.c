@@ -44,6 +44,20 @@ static PyObject *swap_handled(PyObject *exception)
 #endif
 }
 
+/* An exception that was raised in C has no traceback, which error handlers of programs don't expect. */
+static void ensure_traceback(struct native_state *state, PyObject *exception)
+{
+    PyObject *traceback = PyException_GetTraceback(exception);
+    if (traceback == NULL) {
+        PyObject *result = PyObject_CallOneArg(BOUND(state, leave_a_trace), exception);
+        if (result == NULL) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(result);
+    }
+    Py_XDECREF(traceback);
+}
+
 /* The except clause of _execute. 0, or -1 with an exception that must leave the loop. */
 static int handle_exception(HandlerObject *self)
 {
@@ -52,6 +66,7 @@ static int handle_exception(HandlerObject *self)
         return errors_report(state, "Exception in callback RequestHandler._execute()");
     }
     PyObject *exception = errors_take();
+    ensure_traceback(state, exception);
     PyObject *previous = swap_handled(Py_NewRef(exception));
     PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, NAME(state, _handle_request_exception), exception);
     int status = 0;

@@ -295,6 +295,7 @@ enum native_text {
     X(route_classes) \
     X(run_delegate) \
     X(delegate_task) \
+    X(leave_a_trace) \
     X(enter_task) \
     X(leave_task) \
     X(run_general) \
