@@ -408,3 +408,51 @@ def test_json_encode_replaced():
         return during, await side.get()
 
     assert b"encoded ['a']" in compare(scenario).result[0]
+
+
+def test_nothing_of_a_request_is_left_without_a_collection():
+    async def scenario(side):
+        references = []
+
+        class Handler(side.RequestHandler):
+            def get(self):
+                for part in (self, self.request, self.request.connection, self._headers):
+                    part._note = "note"
+                    side.note(vars(part).pop("_note"), hasattr(part, "_note"))
+                    references.append(weakref.ref(part))
+                self.write("x")
+
+        side.serve(side.Application([("/", Handler)]))
+        gc.collect()
+        gc.disable()
+        try:
+            answer = await side.get()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return answer, [reference() for reference in references]
+        finally:
+            gc.enable()
+
+    assert compare(scenario).result[1] == [None] * 4
+
+
+@pytest.mark.parametrize("how", ["class", "base"])
+def test_an_application_that_is_called_with_a_request(how):
+    """What HTTPServer called before Tornado 4, which it still does with one that overrides start_request no more."""
+
+    async def scenario(side):
+        class Called(side.Application):
+            pass
+
+        target = Called if how == "class" else tornado.web.Application
+        side.serve(Called([("/", make_echo(side))]))
+        original = tornado.web.Application.__call__
+
+        def call(self, request):
+            side.note("called", request.path)
+            return original(self, request)
+
+        with patched(target, "__call__", call):
+            return await side.get(), await side.get("/none")
+
+    compare(scenario)
