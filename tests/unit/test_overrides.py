@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -686,7 +687,10 @@ def test_a_handler_of_a_test_with_a_mock_for_its_connection():
             def get(self):
                 self.write("x")
 
-        for request in (HTTPServerRequest("GET", "/foo"), HTTPServerRequest("foo", "GET")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            requests = HTTPServerRequest("GET", "/foo"), HTTPServerRequest("foo", "GET")
+        for request in requests:
             request.connection = mock.MagicMock()
             handler = Handler(side.Application(), request)
             handler._transforms = []
