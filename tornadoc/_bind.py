@@ -14,9 +14,7 @@ import socket
 import ssl
 import sys
 import time
-import types
 import weakref
-from typing import Any
 
 import tornado
 import tornado.escape
@@ -47,23 +45,13 @@ from tornadoc import (
     routing,
     web,
 )
+from tornadoc._originals import originals
 from tornadoc.platform import asyncio as platform_asyncio
 
 try:
     from _sha1 import sha1  # type: ignore[import-not-found]
 except ImportError:
     sha1 = hashlib.sha1
-
-
-def _originals(*classes: type) -> dict[str, Any]:
-    """What Tornado's classes define, without what somebody else has put there."""
-    definitions: dict[str, Any] = {}
-    for cls in reversed(classes):
-        module = __import__(cls.__module__, fromlist=["_"])
-        for name, value in vars(cls).items():
-            if not isinstance(value, types.FunctionType) or value.__code__.co_filename == module.__file__:
-                definitions[name] = value
-    return definitions
 
 
 _bound = False
@@ -118,6 +106,8 @@ def bind() -> None:
         adopt=iostream.adopt,
         flush_transformed=_transforms.flush,
         compile_routes=routing.compile_routes,
+        create_task_function=asyncio.BaseEventLoop.create_task,
+        create_task_code=getattr(asyncio.BaseEventLoop.create_task, "__code__", None),
         default_route=routing.default_route,
         engine_of=_engine.engine_of,
         extract_stack=loop.extract_stack,
@@ -164,7 +154,7 @@ def bind() -> None:
         UnsatisfiableReadError=tornado.iostream.UnsatisfiableReadError,
         make_ui=_run.make_ui,
         # None if somebody has wrapped it already
-        parse_body=_originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
+        parse_body=originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
         poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
         raise_error=_run.raise_error,
@@ -174,6 +164,9 @@ def bind() -> None:
         reset_caches=_run.reset_caches,
         route_classes=routing.ROUTE_CLASSES,
         run_delegate=_run.run_delegate,
+        delegate_task=_run.delegate_task,
+        enter_task=_run.enter_task,
+        leave_task=_run.leave_task,
         run_general=_run.run_general,
         split_host=_run.split_host,
         start_task=_run.start_task,
@@ -187,37 +180,37 @@ def bind() -> None:
         "handler",
         web.RequestHandler,
         tornado.web.RequestHandler,
-        _originals(tornado.web.RequestHandler),
+        originals(tornado.web.RequestHandler),
     )
     _native.guard(
         "application",
         web.Application,
         tornado.web.Application,
-        _originals(*tornado.web.Application.__mro__[:-1]),
+        originals(*tornado.web.Application.__mro__[:-1]),
     )
     _native.guard(
         "server",
         httpserver.HTTPServer,
         tornado.httpserver.HTTPServer,
-        _originals(*tornado.httpserver.HTTPServer.__mro__[:-1]),
+        originals(*tornado.httpserver.HTTPServer.__mro__[:-1]),
     )
     _native.guard(
         "exchange",
         http1connection.NativeHTTP1Connection,
         tornado.http1connection.HTTP1Connection,
-        _originals(tornado.http1connection.HTTP1Connection),
+        originals(tornado.http1connection.HTTP1Connection),
     )
-    _native.guard("loop", loop.EventLoop, asyncio.SelectorEventLoop, _originals(*asyncio.SelectorEventLoop.__mro__[:-1]))
+    _native.guard("loop", loop.EventLoop, asyncio.SelectorEventLoop, originals(*asyncio.SelectorEventLoop.__mro__[:-1]))
     _native.guard(
         "io_loop",
         platform_asyncio.BaseAsyncIOLoop,
         tornado.platform.asyncio.BaseAsyncIOLoop,
-        _originals(*tornado.platform.asyncio.BaseAsyncIOLoop.__mro__[:-1]),
+        originals(*tornado.platform.asyncio.BaseAsyncIOLoop.__mro__[:-1]),
     )
     for name, cls, original in (
         ("iostream", iostream.IOStream, iostream._IOStream),
         ("ssl_iostream", iostream.SSLIOStream, iostream._SSLIOStream),
         ("pipe_iostream", iostream.PipeIOStream, iostream._PipeIOStream),
     ):
-        _native.guard(name, cls, original, _originals(*original.__mro__[:-1]))  # type: ignore[arg-type]
+        _native.guard(name, cls, original, originals(*original.__mro__[:-1]))  # type: ignore[arg-type]
     _native.guard("socket", socket.socket, _socket.socket, dict(vars(_socket.socket)))

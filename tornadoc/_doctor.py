@@ -16,7 +16,8 @@ import traceback
 import types
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
-from inspect import getattr_static, isclass, isdatadescriptor
+from inspect import isclass
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 import tornado
@@ -82,6 +83,10 @@ _PARTS = (
 )
 
 Report = dict[str, Any]
+
+
+#: Of an accelerated class, too, which passes for the program's.
+_mro_of = type.__dict__["__mro__"].__get__
 
 
 def name_of(cls: type) -> str:
@@ -173,10 +178,17 @@ def _installation(loop: type | None) -> Report:
 
 
 def _defined_in(cls: type, name: str) -> str:
-    for base in cls.__mro__:
+    for base in _mro_of(cls):
         if name in vars(base):
             return name_of(base)
     return name_of(cls)
+
+
+def _native_attributes(cls: type) -> set[str]:
+    """The attributes that objects of a class have in C."""
+    kinds = (GetSetDescriptorType, MemberDescriptorType)
+    bases = (base for base in _mro_of(cls) if base.__module__ == "tornadoc._native")
+    return {name for base in bases for name, value in vars(base).items() if isinstance(value, kinds)}
 
 
 def _changed(kind: str, thing: Any, cls: type, costs: dict[str, tuple[str, str]]) -> Iterator[Report]:
@@ -185,8 +197,10 @@ def _changed(kind: str, thing: Any, cls: type, costs: dict[str, tuple[str, str]]
 
     names = _native.changed_hooks(kind, cls)  # type: ignore[arg-type]
     for name in names:
-        if name in costs:
-            path, effect = costs[name]
+        path, effect = costs.get(name, (None, None))
+        if path is None and name in _native_attributes(cls):
+            path, effect = GENERAL, "Tornado's methods: a class attribute hides that of its objects"
+        if path is not None:
             yield {"path": path, "what": name, "where": _defined_in(cls, name), "effect": effect}
     for name in vars(thing) if thing is not None else ():
         if name in costs and name not in names:
@@ -205,11 +219,6 @@ def _handler_reasons(cls: type) -> Iterator[Report]:
         return
     if getattr(cls, "_stream_request_body", False):
         yield {"path": GENERAL, "what": "stream_request_body", "where": name_of(cls), "effect": _DELEGATE}
-    for name, native in vars(_native.RequestHandler).items():
-        # As in src/native/guard.c, guard_hides_attribute().
-        if not name.startswith("_") and isdatadescriptor(native) and getattr_static(made, name) is not native:
-            effect = "hides the native attribute: its _execute runs in a Task"
-            yield {"path": GENERAL, "what": name, "where": _defined_in(cls, name), "effect": effect}
     yield from _changed("handler", None, made, _HANDLER_HOOKS)
 
 

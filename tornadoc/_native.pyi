@@ -132,6 +132,8 @@ class HTTP1Connection:
     """Made by native code, where request.connection is looked at."""
 
     no_keep_alive: bool
+    _max_body_size: int
+    _body_timeout: float | None
     _request_start_line: tornado.httputil.RequestStartLine | None
     _request_headers: tornado.httputil.HTTPHeaders | None
     _disconnect_on_finish: bool

@@ -13,6 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import tornado
+import tornado.http1connection
 import tornado.httpserver
 import tornado.httputil
 import tornado.ioloop
@@ -25,6 +26,7 @@ import tornado.websocket
 
 from tornadoc import (
     _native,
+    http1connection,
     httpserver,
     httputil,
     ioloop,
@@ -83,6 +85,12 @@ _EARLIER: dict[str, dict[str, Any]] = {
 }
 #: A module that Tornado had.
 _EARLIER_MODULES: dict[str, ModuleType] = {"tornado.stack_context": stack_context}
+#: Classes that programs meet objects of, but make none: they are called as Tornado's are.
+_ALIKE: dict[type, type] = {
+    tornado.http1connection.HTTP1Connection: http1connection.NativeHTTP1Connection,
+    tornado.http1connection.HTTP1ServerConnection: http1connection.NativeHTTP1ServerConnection,
+    tornado.iostream.IOStream: iostream.ConnectionStream,
+}
 
 #: Modules of Tornado that bind one of these names when they are imported.
 _BINDING = (
@@ -359,7 +367,7 @@ def install(late: bool) -> None:
         if _Headers in _REPLACEMENTS:
             _divert_headers()
         _diverted = True
-    for old, new in _REPLACEMENTS.items():
+    for old, new in [*_REPLACEMENTS.items(), *_ALIKE.items()]:
         _own_labels[new] = _labels(new)
         _label(new, _labels(old))
     mapping = {id(old): new for old, new in _REPLACEMENTS.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import socket
 import sys
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
 STAGE_PREPARE, STAGE_METHOD = range(2)
 
 _EAGER = sys.version_info >= (3, 12)
+#: Can a task be made to run in a given context?
+_CONTEXTS = sys.version_info >= (3, 11)
 #: Tornado 6.6 turns a CancelledError that nobody asked the task for into an error page; earlier ones let it end the task.
 _CAUGHT: tuple[type[BaseException], ...] = (
     (Exception, asyncio.CancelledError) if hasattr(asyncio.Task, "cancelling") else (Exception,)
 )
 
 
-def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int) -> None:
-    """Go on with a request in a task, from the awaitable that prepare() or the method gave."""
-    _spawn(_continue(handler, awaitable, stage)).add_done_callback(_retrieve)
+def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int, context: contextvars.Context) -> None:
+    """Go on with a request in a task, from the awaitable that prepare() or the method gave, in the context of the request."""
+    _spawn(_continue(handler, awaitable, stage), context).add_done_callback(_retrieve)
 
 
 def run_general(handler: Any, transforms: list[Any], args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> None:
@@ -44,11 +47,14 @@ def run_general(handler: Any, transforms: list[Any], args: tuple[Any, ...] | Non
     future.add_done_callback(_retrieve)
 
 
-def _spawn(coroutine: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+def _spawn(coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Future[None]:
     loop = asyncio.get_running_loop()
-    if _EAGER and loop.get_task_factory() is None:
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg]
-    return loop.create_task(coroutine)
+    if not _CONTEXTS or loop.get_task_factory() is not None:
+        # Of the task's own making: a copy. Factories need not know of contexts.
+        return context.run(loop.create_task, coroutine)
+    if _EAGER:
+        return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)  # type: ignore[call-arg]
+    return loop.create_task(coroutine, context=context)
 
 
 def _retrieve(future: Future[None]) -> None:
@@ -91,6 +97,36 @@ async def _continue(handler: RequestHandler, awaitable: Awaitable[Any], stage: i
 def raise_error(error: BaseException) -> None:
     """Raise an exception from a Python frame: what applications show or send of an error has a traceback."""
     raise error
+async def _wait_for_the_end() -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.get_running_loop().create_future()
+
+
+def delegate_task() -> asyncio.Task[None]:
+    """A connection's Task, the current one while its delegates are called, as in Tornado. It is cancelled when the connection
+    has ended."""
+    task = asyncio.get_running_loop().create_task(_wait_for_the_end())
+    # A loop may be closed while clients are connected.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task
+
+
+def enter_task(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
+    """Make a task the current one; returns the one that was."""
+    loop = task.get_loop()
+    previous = asyncio.current_task(loop)
+    if previous is not None:
+        asyncio.tasks._leave_task(loop, previous)
+    asyncio.tasks._enter_task(loop, task)
+    return previous
+
+
+def leave_task(task: asyncio.Task[Any], previous: asyncio.Task[Any] | None) -> None:
+    """Undo enter_task(), with what it returned."""
+    loop = task.get_loop()
+    asyncio.tasks._leave_task(loop, task)
+    if previous is not None:
+        asyncio.tasks._enter_task(loop, previous)
 
 
 def run_delegate(
@@ -146,7 +182,7 @@ def make_ui(handler: RequestHandler) -> ObjectDict:
 
 def make_context(address: Any, family: int, server: Any, protocol: str) -> _HTTPRequestContext:
     """The context of a connection. family 0 stands for a unix socket; protocol is what the server's own overrides."""
-    peer = types.SimpleNamespace(socket=types.SimpleNamespace(family=family or socket.AF_UNIX))
+    peer = types.SimpleNamespace(socket=types.SimpleNamespace(family=socket.AddressFamily(family or socket.AF_UNIX)))
     return _HTTPRequestContext(
         peer,  # type: ignore[arg-type]
         address,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import typing
 from collections.abc import Awaitable, Iterable
@@ -31,6 +32,7 @@ class HTTPServer(_native.HTTPServer, _tornado.HTTPServer, TCPServer):  # type: i
     ``wrap_socket`` of their own, are served by Tornado's own code.
     """
 
+    @functools.wraps(_tornado.HTTPServer.initialize, assigned=())
     def initialize(self, *args: Any, io_loop: Any = None, **kwargs: Any) -> None:
         """The arguments of `tornado.httpserver.HTTPServer`, and ``io_loop`` as before Tornado 5: the loop that it is to accept
         on."""

@@ -21,6 +21,7 @@ from tornado.web import _ApplicationRouter as _TornadoApplicationRouter
 
 from tornadoc import _native
 from tornadoc._accelerate import accelerate
+from tornadoc._originals import originals
 
 if sys.version_info >= (3, 11):
     from re import _constants as sre_constants  # type: ignore[attr-defined]
@@ -75,9 +76,16 @@ class ApplicationRouter(_TornadoApplicationRouter):
 _APPLICATION_ROUTERS = (_TornadoApplicationRouter, ApplicationRouter)
 _ROUTERS = (RuleRouter, ReversibleRuleRouter, *_APPLICATION_ROUTERS)
 
+
+def _definitions(cls: type, *names: str) -> tuple[Any, ...]:
+    """The methods of a class; None for each that somebody patched before tornadoc was imported."""
+    own = originals(*cls.__mro__[:-1])
+    return tuple(own.get(name) for name in names)
+
+
 #: What Tornado's classes do when nobody has patched them; the native router looks at the classes before each walk.
-_MATCH = {cls: cls.match for cls in (AnyMatches, HostMatches, PathMatches)}
-_ROUTE = {cls: (cls.find_handler, cls.get_target_delegate) for cls in _ROUTERS}
+_MATCH = {cls: _definitions(cls, "match")[0] for cls in (AnyMatches, HostMatches, PathMatches)}
+_ROUTE = {cls: _definitions(cls, "find_handler", "get_target_delegate") for cls in _ROUTERS}
 ROUTE_CLASSES = (*_MATCH, *_ROUTE)
 
 

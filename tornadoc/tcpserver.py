@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import socket
 import ssl
 import typing
@@ -17,6 +18,7 @@ from tornado.netutil import ssl_wrap_socket
 from tornado.tcpserver import *  # noqa: F403
 from tornado.util import errno_from_exception
 
+from tornadoc._originals import originals
 from tornadoc.iostream import IOStream, SSLIOStream
 from tornadoc.netutil import add_accept_handler
 
@@ -26,7 +28,7 @@ if not typing.TYPE_CHECKING:
         return getattr(_tornado, name)
 
 
-_tornado_handle_connection = _tornado.TCPServer._handle_connection
+_tornado_handle_connection = originals(_tornado.TCPServer).get("_handle_connection")
 
 
 class TCPServer(_tornado.TCPServer):  # type: ignore[no-redef]
@@ -34,6 +36,7 @@ class TCPServer(_tornado.TCPServer):  # type: ignore[no-redef]
 
     _io_loop: IOLoop | None = None
 
+    @functools.wraps(_tornado.TCPServer.__init__, assigned=())
     def __init__(self, *args: Any, io_loop: IOLoop | None = None, **kwargs: Any) -> None:
         """The arguments of `tornado.tcpserver.TCPServer`, and ``io_loop`` as before Tornado 5, by name or as the first one: the
         loop that it is to accept on."""

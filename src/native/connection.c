@@ -163,6 +163,7 @@ void conn_notify_closed(ServerConnectionObject *self)
         server_forget(server, (PyObject *)self);
         Py_DECREF(server);
     }
+    conn_end_task(self);
     Py_DECREF(self);
     errors_give(exception);
 }
@@ -464,6 +465,7 @@ static int server_connection_traverse(ServerConnectionObject *self, visitproc vi
     Py_VISIT(self->path_kwargs);
     Py_VISIT(self->delegate);
     Py_VISIT(self->run_context);
+    Py_VISIT(self->run_task);
     Py_VISIT(self->exchange);
     Py_VISIT(self->close_callback);
     if (self->tls != NULL) {
@@ -503,6 +505,7 @@ static int server_connection_clear(ServerConnectionObject *self)
         tls_clear(self->tls);
     }
     conn_clear_exchange(self);
+    Py_CLEAR(self->run_task);
     Py_CLEAR(self->server);
     Py_CLEAR(self->address);
     Py_CLEAR(self->remote_ip);

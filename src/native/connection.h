@@ -98,6 +98,7 @@ typedef struct server_connection {
     PyObject *path_kwargs;                  /* owned dict or NULL */
     PyObject *delegate;                     /* owned, general path */
     PyObject *run_context;                  /* owned contextvars.Context of the delegate's calls */
+    PyObject *run_task;                     /* owned asyncio.Task of the delegate's calls, of all exchanges; NULL before */
     struct exchange_object *exchange;       /* owned: HTTP1Connection, NULL until asked for */
     PyObject *close_callback;               /* owned */
     PyObject *body_bytes;                   /* owned bytes that the body is gathered in; may be longer than body_len */
@@ -180,6 +181,8 @@ int conn_resumed(ServerConnectionObject *self, PyObject *future);
 void conn_tell_delegate(ServerConnectionObject *self);
 /* delegate.on_connection_close() in the exchange's context; what it raises is logged. */
 void conn_tell_delegate_object(ServerConnectionObject *self, PyObject *delegate);
+/* The connection has ended, and with it the Task that its delegates' calls are made in. */
+void conn_end_task(ServerConnectionObject *self);
 /* The current exchange is over: gets ready for the next. */
 void conn_next_exchange(ServerConnectionObject *self);
 

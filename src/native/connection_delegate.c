@@ -11,6 +11,55 @@
 
 /* -- calls in the exchange's context -- */
 
+/* The Task that Tornado serves a connection in is the current one for delegates, and agents tell connections apart by it. Here
+ * it only waits for the connection's end, and is there where the program has hooks that such an agent may stand behind. 0 or -1.
+ */
+static int start_task(ServerConnectionObject *self)
+{
+    if (self->run_task == NULL) {
+        self->run_task = PyObject_CallNoArgs(BOUND(self->state, delegate_task));
+    }
+    return self->run_task == NULL ? -1 : 0;
+}
+
+void conn_end_task(ServerConnectionObject *self)
+{
+    PyObject *task = self->run_task;
+    self->run_task = NULL;
+    if (task != NULL) {
+        PyObject *result = PyObject_CallMethod(task, "cancel", NULL);
+        if (result == NULL) {
+            PyErr_Clear(); /* the loop is closed: nobody waits for the task */
+        }
+        Py_XDECREF(result);
+        Py_DECREF(task);
+    }
+}
+
+/* object.method(*args) with the connection's task, if it has one, as the current one. New reference or NULL. */
+static PyObject *call_in_task(ServerConnectionObject *self, PyObject *method, PyObject **args, size_t count)
+{
+    PyObject *task = Py_XNewRef(self->run_task);
+    if (task == NULL) {
+        return PyObject_VectorcallMethod(method, args, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    PyObject *previous = PyObject_CallOneArg(BOUND(self->state, enter_task), task);
+    PyObject *result = NULL;
+    if (previous != NULL) {
+        result = PyObject_VectorcallMethod(method, args, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        PyObject *exception = errors_take();
+        PyObject *left = PyObject_CallFunctionObjArgs(BOUND(self->state, leave_task), task, previous, NULL);
+        if (left == NULL) {
+            errors_unraisable(self->state, task);
+        }
+        Py_XDECREF(left);
+        errors_give(exception);
+    }
+    Py_XDECREF(previous);
+    Py_DECREF(task);
+    return result;
+}
+
 /* delegate.method(*args) in the exchange's context. New reference or NULL. */
 static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object, PyObject *method, PyObject *first,
                                  PyObject *second)
@@ -21,7 +70,7 @@ static PyObject *call_in_context(ServerConnectionObject *self, PyObject *object,
     PyObject *result = NULL;
     Py_INCREF(object);
     if (PyContext_Enter(context) == 0) {
-        result = PyObject_VectorcallMethod(method, args, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        result = call_in_task(self, method, args, count);
         PyObject *exception = errors_take();
         if (PyContext_Exit(context) < 0) {
             errors_unraisable(self->state, context);
@@ -71,7 +120,7 @@ static int set_delegate(ServerConnectionObject *self, PyObject *delegate)
 int conn_start_delegate(ServerConnectionObject *self)
 {
     ExchangeObject *exchange = exchange_current(self);
-    if (exchange == NULL || new_context(self) < 0) {
+    if (exchange == NULL || new_context(self) < 0 || start_task(self) < 0) {
         return -1;
     }
     return set_delegate(self, call_in_context(self, (PyObject *)self->server, NAME(self->state, start_request), (PyObject *)self,

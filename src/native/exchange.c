@@ -307,6 +307,32 @@ static PyObject *get_no_keep_alive(ExchangeObject *self, void *Py_UNUSED(closure
     return PyBool_FromLong(self->connection->server != NULL && self->connection->server->no_keep_alive);
 }
 
+static PyObject *get_max_body_size(ExchangeObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(self->connection->max_body_size);
+}
+
+static PyObject *get_body_timeout(ExchangeObject *self, void *Py_UNUSED(closure))
+{
+    double timeout = self->connection->body_timeout;
+    return timeout < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(timeout);
+}
+
+/* Assigned, the limits are what their methods set. */
+static int set_by_method(ExchangeObject *self, PyObject *value, void *method)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "the attribute can't be deleted");
+        return -1;
+    }
+    if (value == Py_None) {
+        return 0;
+    }
+    PyObject *result = PyObject_CallMethod((PyObject *)self, method, "O", value);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 static int set_no_keep_alive(ExchangeObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     Py_XSETREF(self->no_keep_alive, Py_XNewRef(value));
@@ -391,6 +417,8 @@ static PyGetSetDef exchange_getset[] = {
     {"params", (getter)get_params, NULL, "The server's HTTP1ConnectionParameters.", NULL},
     {"is_client", (getter)get_is_client, NULL, "False.", NULL},
     {"no_keep_alive", (getter)get_no_keep_alive, (setter)set_no_keep_alive, "The server's setting.", NULL},
+    {"_max_body_size", (getter)get_max_body_size, (setter)set_by_method, NULL, "set_max_body_size"},
+    {"_body_timeout", (getter)get_body_timeout, (setter)set_by_method, NULL, "set_body_timeout"},
     {"_request_start_line", (getter)get_request_start_line, (setter)set_request_start_line, NULL, NULL},
     {"_request_headers", (getter)get_request_headers, (setter)set_request_headers, NULL, NULL},
     {"_response_start_line", (getter)get_response_start_line, NULL, NULL, NULL},

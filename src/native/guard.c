@@ -1,8 +1,6 @@
 /* See guard.h. */
 #include "guard.h"
 
-#include <stdbool.h>
-
 static const enum native_name handler_names[] = {
 #define X(name) NAME_##name,
     HANDLER_HOOKS(X)
@@ -39,7 +37,7 @@ static const enum native_name socket_names[] = {
 #undef X
 };
 
-_Static_assert(HOOK_hidden_attribute < GUARD_MAX_HOOKS, "a mask has a bit for each hook, and one for what is behind it");
+_Static_assert(HANDLER_HOOK_COUNT < GUARD_MAX_HOOKS, "a mask has a bit for each hook, and one for what is behind it");
 
 #define COUNT(names) ((int)(sizeof(names) / sizeof(*(names))))
 
@@ -70,6 +68,33 @@ static const struct {
     [GUARD_SOCKET] = {socket_names, COUNT(socket_names)},
 };
 
+static bool is_attribute(PyObject *name, PyObject *value)
+{
+    bool kind = Py_IS_TYPE(value, &PyGetSetDescr_Type) || Py_IS_TYPE(value, &PyMemberDescr_Type);
+    const char *text = kind && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    return text != NULL && strncmp(text, "__", 2) != 0;
+}
+
+/* The attributes that the class's native bases define. New reference or NULL. */
+static PyObject *native_attributes(PyTypeObject *base, PyTypeObject *original)
+{
+    PyObject *attributes = PyDict_New();
+    for (Py_ssize_t i = 0; attributes != NULL && i < PyTuple_GET_SIZE(base->tp_mro); i++) {
+        PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(base->tp_mro, i);
+        if (type == original) {
+            break;
+        }
+        Py_ssize_t position = 0;
+        PyObject *name, *value;
+        while (attributes != NULL && PyDict_Next(type->tp_dict, &position, &name, &value)) {
+            if (is_attribute(name, value) && PyDict_SetItem(attributes, name, value) < 0) {
+                Py_CLEAR(attributes);
+            }
+        }
+    }
+    return attributes;
+}
+
 int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *base, PyTypeObject *original, PyObject *originals)
 {
     struct guard *guard = &state->guards[set];
@@ -80,6 +105,11 @@ int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *bas
         return -1;
     }
     Py_XSETREF(guard->index, index);
+    PyObject *attributes = native_attributes(base, original);
+    if (attributes == NULL) {
+        return -1;
+    }
+    Py_XSETREF(guard->attributes, attributes);
     for (int i = 0; i < hook_sets[set].count; i++) {
         PyObject *name = state->names[hook_sets[set].names[i]];
         Py_XSETREF(guard->expected[i], Py_XNewRef(_PyType_Lookup(base, name)));
@@ -102,6 +132,7 @@ void guard_clear(struct native_state *state)
         Py_CLEAR(guard->base);
         Py_CLEAR(guard->original);
         Py_CLEAR(guard->index);
+        Py_CLEAR(guard->attributes);
         for (int i = 0; i < GUARD_MAX_HOOKS; i++) {
             Py_CLEAR(guard->expected[i]);
             Py_CLEAR(guard->originals[i]);
@@ -116,6 +147,7 @@ int guard_traverse(struct native_state *state, visitproc visit, void *arg)
         Py_VISIT(guard->base);
         Py_VISIT(guard->original);
         Py_VISIT(guard->index);
+        Py_VISIT(guard->attributes);
         for (int i = 0; i < GUARD_MAX_HOOKS; i++) {
             Py_VISIT(guard->expected[i]);
             Py_VISIT(guard->originals[i]);
@@ -146,23 +178,35 @@ static int has_cooperative_init(struct native_state *state, struct guard *guard,
     return 0;
 }
 
-bool guard_hides_attribute(PyTypeObject *native, PyTypeObject *type)
+bool guard_hides(struct native_state *state, enum guard_set set, PyTypeObject *type, PyObject **name)
 {
+    PyObject *attributes = state->guards[set].attributes;
     Py_ssize_t position = 0;
-    PyObject *name, *descriptor;
-    while (PyDict_Next(native->tp_dict, &position, &name, &descriptor)) {
-        bool is_state = Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) || Py_IS_TYPE(descriptor, &PyMemberDescr_Type);
-        if (is_state && PyUnicode_READ_CHAR(name, 0) != '_' && _PyType_Lookup(type, name) != descriptor) {
+    PyObject *descriptor;
+    while (attributes != NULL && PyDict_Next(attributes, &position, name, &descriptor)) {
+        if (_PyType_Lookup(type, *name) != descriptor) {
             return true;
         }
     }
     return false;
 }
 
+/* Whose objects may be of classes of the program's, with state in C. An Application's is kept in step (application_setattro). */
+static bool may_hide(enum guard_set set)
+{
+    return set == GUARD_HANDLER || set == GUARD_IOSTREAM || set == GUARD_SSL_IOSTREAM || set == GUARD_PIPE_IOSTREAM ||
+           set == GUARD_IO_LOOP;
+}
+
 static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
 {
     struct guard *guard = &state->guards[set];
     uint64_t mask = 0;
+    PyObject *hidden;
+    if (may_hide(set) && guard_hides(state, set, type, &hidden)) {
+        uint64_t all = (UINT64_C(1) << hook_sets[set].count) - 1;
+        return all | all << GUARD_MAX_HOOKS;
+    }
     for (int i = 0; i < hook_sets[set].count; i++) {
         PyObject *name = state->names[hook_sets[set].names[i]];
         bool patched = is_patched(guard, i, name);
@@ -177,9 +221,6 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     }
     if (set == GUARD_HANDLER && has_cooperative_init(state, guard, type)) {
         mask |= UINT64_C(1) << HOOK_cooperative_init;
-    }
-    if (set == GUARD_HANDLER && guard_hides_attribute(state->handler_type, type)) {
-        mask |= HOOK(hidden_attribute);
     }
     return mask;
 }

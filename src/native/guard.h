@@ -29,9 +29,7 @@ enum handler_hook {
 #undef X
         HANDLER_HOOK_COUNT,
     /* Tornado's __init__ calls super().__init__(): a class behind it in the MRO has one of its own. */
-    HOOK_cooperative_init = HANDLER_HOOK_COUNT,
-    /* A class has an attribute that hides one of the native type's, so that the object's is in its dict. */
-    HOOK_hidden_attribute
+    HOOK_cooperative_init = HANDLER_HOOK_COUNT
 };
 
 #define HOOK(name) (UINT64_C(1) << HOOK_##name)
@@ -70,7 +68,10 @@ enum exchange_hook {
 };
 
 #define LOOP_HOOKS(X)                                                                                                            \
-    X(time) X(call_soon) X(call_soon_threadsafe) X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer)
+    X(time)                                                                                                                      \
+    X(call_soon)                                                                                                                 \
+    X(call_soon_threadsafe)                                                                                                      \
+    X(call_at) X(_add_reader) X(_add_writer) X(_remove_reader) X(_remove_writer) X(create_task) X(create_future)
 
 enum loop_hook {
 #define X(name) LOOP_HOOK_##name,
@@ -80,6 +81,7 @@ enum loop_hook {
 };
 
 #define LOOP_HOOK(name) (UINT64_C(1) << LOOP_HOOK_##name)
+#define LOOP_BEHIND(name) (UINT64_C(1) << (LOOP_HOOK_##name + GUARD_MAX_HOOKS))
 
 #define IO_LOOP_HOOKS(X) X(_run_callback) X(add_callback) X(call_at) X(time) X(split_fd)
 
@@ -126,6 +128,7 @@ struct guard {
     PyObject *expected[GUARD_MAX_HOOKS];  /* owned: what lookup on base finds */
     PyObject *originals[GUARD_MAX_HOOKS]; /* owned: Tornado's own definition, NULL: it has none, or it was patched before */
     PyObject *index;                      /* owned dict: hook name -> its number, for instance dicts */
+    PyObject *attributes;                 /* owned dict: attribute that objects have in C -> its descriptor */
     struct {
         PyTypeObject *type; /* compared only together with the tag, which is never used twice */
         unsigned int tag;
@@ -138,14 +141,13 @@ int guard_bind(struct native_state *state, enum guard_set set, PyTypeObject *bas
 void guard_clear(struct native_state *state);
 int guard_traverse(struct native_state *state, visitproc visit, void *arg);
 
-/* Has the class another attribute in the place of a public one that the native type holds? Objects of it have theirs in the dict.
- */
-bool guard_hides_attribute(PyTypeObject *native, PyTypeObject *type);
-
 /* The version tag of a class, which changes with every modification of it or of a base; 0 if it has none now. */
 unsigned int guard_version_tag(PyTypeObject *type);
-/* The hooks that the class changes. Never fails: what can't be found out counts as changed. */
+/* The hooks that the class changes. Never fails: what can't be found out counts as changed. A class that hides an attribute that
+ * its objects have in C, as a class attribute with a default does, has them in Python: then all hooks count as changed. */
 uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
+/* Does the class hide such an attribute? *name: which one, borrowed, may be NULL. */
+bool guard_hides(struct native_state *state, enum guard_set set, PyTypeObject *type, PyObject **name);
 /* The bit of a hook of this name; 0 if there is none. */
 uint64_t guard_hook_of(struct native_state *state, enum guard_set set, PyObject *name);
 /* The hooks that an instance dict (may be NULL) shadows. */

@@ -181,12 +181,8 @@ static int handler_init(HandlerObject *self, PyObject *args, PyObject *kwargs)
 {
     struct native_state *state = self->state;
     uint64_t mask = handler_mask(self);
-    if (mask & (HOOK(__init__) | HOOK(hidden_attribute))) {
-        if (PyTuple_GET_SIZE(args) == 2) {
-            Py_XSETREF(self->application, Py_NewRef(PyTuple_GET_ITEM(args, 0)));
-            Py_XSETREF(self->request, Py_NewRef(PyTuple_GET_ITEM(args, 1)));
-        }
-        /* Somebody has wrapped Tornado's __init__: theirs runs, over this object's attributes. Or these are in its dict. */
+    if (mask & HOOK(__init__)) {
+        /* Somebody has wrapped Tornado's __init__: theirs runs, over this object's attributes. */
         PyObject *init = PyObject_GetAttr(BOUND(state, tornado_RequestHandler), NAME(state, __init__));
         PyObject *all = init ? PyTuple_New(PyTuple_GET_SIZE(args) + 1) : NULL;
         PyObject *result = NULL;

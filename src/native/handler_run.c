@@ -84,22 +84,39 @@ static int handle_exception(HandlerObject *self)
 
 /* -- steps of _execute: each 1 to go on, 0 when the rest is a task's or nothing is left, -1 with an exception -- */
 
+/* The rest is a task's, in the same context: what a step has set in there, a later one can reset by its token. A task that starts
+ * at once enters the context itself, so it is left here until the task waits. 0 or -1. */
+static int start_task(HandlerObject *self, PyObject *awaitable, int stage)
+{
+    PyObject *context = Py_XNewRef(PyThreadState_Get()->context);
+    if (context != NULL && PyContext_Exit(context) < 0) {
+        Py_DECREF(context);
+        return -1;
+    }
+    PyObject *number = PyLong_FromLong(stage);
+    PyObject *started = number ? PyObject_CallFunctionObjArgs(BOUND(self->state, start_task), (PyObject *)self, awaitable, number,
+                                                              context ? context : Py_None, NULL)
+                               : NULL;
+    PyObject *exception = errors_take();
+    if (context != NULL && PyContext_Enter(context) < 0) {
+        errors_unraisable(self->state, context);
+    }
+    errors_give(exception);
+    int status = started == NULL ? -1 : 0;
+    Py_XDECREF(started);
+    Py_XDECREF(number);
+    Py_XDECREF(context);
+    return status;
+}
+
 static int check_result(HandlerObject *self, PyObject *result, int stage)
 {
     if (result == NULL) {
         return -1;
     }
-    if (result == Py_None) {
-        Py_DECREF(result);
-        return 1;
-    }
-    PyObject *number = PyLong_FromLong(stage);
-    PyObject *started =
-        number ? PyObject_CallFunctionObjArgs(BOUND(self->state, start_task), (PyObject *)self, result, number, NULL) : NULL;
-    Py_XDECREF(number);
+    int status = result == Py_None ? 1 : start_task(self, result, stage);
     Py_DECREF(result);
-    Py_XDECREF(started);
-    return started == NULL ? -1 : 0;
+    return status;
 }
 
 /* Is the method one of Tornado's seven? Their names are interned, in lower case. */
@@ -469,10 +486,9 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
     if (status == 0) {
         /* An __init__ that does not call its base's leaves a handler without request: Tornado's own frame says what is missing.
          */
-        bool native = PyObject_TypeCheck(handler, state->handler_type) &&
-                      !(handler_mask((HandlerObject *)handler) & (HOOK(_execute) | HOOK(hidden_attribute))) &&
-                      ((HandlerObject *)handler)->request == (PyObject *)request &&
-                      ((HandlerObject *)handler)->application != NULL;
+        bool native =
+            PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
+            ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
         if (!native) {
             COUNTED(state, executed);
             status = run_general(state, handler, transforms, &route);

@@ -1,6 +1,8 @@
 /* See loop.h: create_task() and create_future(), for a loop without a task factory that is not in debug mode. */
 #include "loop.h"
 
+#include "guard.h"
+
 #define NAMED 3 /* loop, name and context */
 
 /* asyncio's own method of the name. New reference or NULL. */
@@ -13,6 +15,19 @@ static PyObject *behind(LoopObject *self, PyObject *name, PyObject *const *args,
     Py_XDECREF(method);
     Py_XDECREF(super);
     return result;
+}
+
+/* Has somebody replaced asyncio's method? Tracers do, to follow a request into the tasks that it starts. */
+static bool is_patched(LoopObject *self, uint64_t behind_hook)
+{
+    return (guard_type_mask(self->state, GUARD_LOOP, Py_TYPE(self)) & behind_hook) != 0;
+}
+
+/* Or the code of the function, in place? */
+static bool is_rewritten(LoopObject *self)
+{
+    PyObject *function = BOUND(self->state, create_task_function);
+    return !PyFunction_Check(function) || PyFunction_GET_CODE(function) != BOUND(self->state, create_task_code);
 }
 
 static bool knows(LoopObject *self, PyObject *name)
@@ -54,7 +69,8 @@ static PyObject *method_create_task(LoopObject *self, PyObject *const *args, Py_
     if (loop_check_closed(self) < 0) {
         return NULL;
     }
-    bool plain = count == 1 && !self->debug && (self->task_factory == NULL || self->task_factory == Py_None);
+    bool plain = count == 1 && !self->debug && (self->task_factory == NULL || self->task_factory == Py_None) &&
+                 !is_patched(self, LOOP_BEHIND(create_task)) && !is_rewritten(self);
     PyObject *keywords = plain ? task_keywords(self, kwnames) : NULL;
     if (keywords == NULL) {
         return PyErr_Occurred() ? NULL : behind(self, NAME(state, create_task), args, count, kwnames);
@@ -75,6 +91,9 @@ PyDoc_STRVAR(create_future_doc, "create_future($self, /)\n--\n\nA Future of this
 static PyObject *method_create_future(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct native_state *state = self->state;
+    if (is_patched(self, LOOP_BEHIND(create_future))) {
+        return behind(self, NAME(state, create_future), NULL, 0, NULL);
+    }
     PyObject *type = PyObject_GetAttr(BOUND(state, futures), NAME(state, Future));
     PyObject *loop[] = {(PyObject *)self};
     PyObject *future = type ? PyObject_Vectorcall(type, loop, 0, BOUND(state, loop_keyword)) : NULL;

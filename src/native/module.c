@@ -135,7 +135,8 @@ static PyObject *native_guard(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(hooks_doc,
-             "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list; set is as in guard().");
+             "changed_hooks(set, cls, /)\n--\n\nThe names of the hooks that a class changes, as a list; set is as in guard(). "
+             "Of a class that hides an attribute that objects have in C: the name of that.");
 
 static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
 {
@@ -153,6 +154,12 @@ static PyObject *native_changed_hooks(PyObject *module, PyObject *args)
     PyObject *names = PyList_New(0);
     Py_ssize_t position = 0;
     PyObject *name, *number;
+    if (names != NULL && guard_hides(state, (enum guard_set)set, type, &name)) {
+        if (PyList_Append(names, name) < 0) {
+            Py_CLEAR(names);
+        }
+        return names;
+    }
     while (names != NULL && PyDict_Next(state->guards[set].index, &position, &name, &number)) {
         if ((mask >> PyLong_AsLong(number) & 1) && PyList_Append(names, name) < 0) {
             Py_CLEAR(names);

@@ -211,13 +211,13 @@
     X(add_handler) \
     X(update_handler) \
     X(remove_handler) \
+    X(remove_timeout) \
     X(_transports) \
     X(data) \
     X(loop) \
     X(create_task) \
     X(Task) \
     X(Future) \
-    X(remove_timeout) \
     X(settings) \
     X(io_loop) \
     X(transforms) \
@@ -244,13 +244,13 @@ enum native_name {
     X(connection, "Connection") \
     X(close, "close") \
     X(keep_alive, "Keep-Alive") \
-    X(transfer_encoding, "Transfer-Encoding") \
-    X(chunked, "chunked") \
     X(html, "text/html; charset=UTF-8") \
     X(json, "application/json; charset=UTF-8") \
     X(content_encoding, "Content-Encoding") \
     X(if_none_match, "If-None-Match") \
     X(content_language, "Content-Language") \
+    X(transfer_encoding, "Transfer-Encoding") \
+    X(chunked, "chunked") \
     /* end */
 /* clang-format on */
 
@@ -268,6 +268,8 @@ enum native_text {
     X(app_log) \
     X(CancelledError) \
     X(compile_routes) \
+    X(create_task_function) \
+    X(create_task_code) \
     X(default_route) \
     X(escape) \
     X(Future) \
@@ -297,6 +299,9 @@ enum native_text {
     X(ResponseStartLine) \
     X(route_classes) \
     X(run_delegate) \
+    X(delegate_task) \
+    X(enter_task) \
+    X(leave_task) \
     X(run_general) \
     X(server_version) \
     X(sha1) \

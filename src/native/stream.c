@@ -9,17 +9,24 @@
 
 /* -- is it plain? -- */
 
+static const enum guard_set guard_sets[STREAM_KIND_COUNT] = {
+    [STREAM_SOCKET] = GUARD_IOSTREAM,
+    [STREAM_TLS] = GUARD_SSL_IOSTREAM,
+    [STREAM_PIPE] = GUARD_PIPE_IOSTREAM,
+};
+
+static bool hides_attributes(StreamObject *self)
+{
+    PyObject *name;
+    return self->kind != STREAM_BASE && guard_hides(self->state, guard_sets[self->kind], Py_TYPE(self), &name);
+}
+
 static bool hooks_are_plain(StreamObject *self)
 {
-    static const enum guard_set sets[STREAM_KIND_COUNT] = {
-        [STREAM_SOCKET] = GUARD_IOSTREAM,
-        [STREAM_TLS] = GUARD_SSL_IOSTREAM,
-        [STREAM_PIPE] = GUARD_PIPE_IOSTREAM,
-    };
     if (self->kind == STREAM_BASE) {
         return false;
     }
-    enum guard_set set = sets[self->kind];
+    enum guard_set set = guard_sets[self->kind];
     return (guard_type_mask(self->state, set, Py_TYPE(self)) | guard_dict_mask(self->state, set, self->dict)) == 0;
 }
 
@@ -293,27 +300,6 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObj
     return (PyObject *)self;
 }
 
-/* A program's class with an attribute of its own where the native type has one, so that the object's is in the dict: Tornado's
- * code works with either. */
-static bool is_hidden(StreamObject *self)
-{
-    struct native_state *state = self->state;
-    PyObject *type = (PyObject *)Py_TYPE(self);
-    return type != BOUND(state, IOStream) && type != BOUND(state, SSLIOStream) && type != BOUND(state, PipeIOStream) &&
-           guard_hides_attribute(state->stream_type, Py_TYPE(self));
-}
-
-static int init_in_dict(StreamObject *self, PyObject *const *values)
-{
-    if (stream_make_general(self, false) < 0) {
-        return -1;
-    }
-    PyObject *base = BOUND(self->state, tornado_BaseIOStream);
-    PyObject *result = PyObject_CallMethod(base, "__init__", "OOOO", (PyObject *)self, values[0], values[1], values[2]);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : PyObject_SetAttr((PyObject *)self, NAME(self->state, io_loop), self->io_loop);
-}
-
 static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"max_buffer_size", "read_chunk_size", "max_write_buffer_size", "io_loop", NULL};
@@ -337,6 +323,17 @@ static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
     if (self->read_chunk_size > self->max_buffer_size / 2) {
         self->read_chunk_size = self->max_buffer_size / 2;
     }
+    self->kind = kind_of(self);
+    if (hides_attributes(self)) {
+        /* Tornado's methods serve it, over the attributes that its class has in Python. */
+        self->general = true;
+        PyObject *result = PyObject_CallMethod(BOUND(self->state, tornado_BaseIOStream), "__init__", "OOOO", (PyObject *)self,
+                                               values[0], values[1], values[2]);
+        Py_XDECREF(result);
+        return result == NULL         ? -1
+               : values[3] == Py_None ? 0
+                                      : PyObject_SetAttr((PyObject *)self, NAME(self->state, io_loop), values[3]);
+    }
     PyObject *io_loop =
         values[3] != Py_None ? Py_NewRef(values[3]) : PyObject_CallMethod(BOUND(self->state, IOLoop), "current", NULL);
     if (io_loop == NULL) {
@@ -344,8 +341,7 @@ static int stream_init(StreamObject *self, PyObject *args, PyObject *kwargs)
     }
     Py_XSETREF(self->io_loop, io_loop);
     Py_XSETREF(self->max_write_buffer_size, Py_NewRef(values[2]));
-    self->kind = kind_of(self);
-    return is_hidden(self) ? init_in_dict(self, values) : 0;
+    return 0;
 }
 
 static int stream_traverse(StreamObject *self, visitproc visit, void *arg)

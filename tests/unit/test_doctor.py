@@ -245,6 +245,30 @@ def test_servers_and_applications_that_change_hooks(tmp_path):
     assert found["handlers"][0]["routes"] == ["/$", "Odd", "(no rule matches)"]
 
 
+def test_classes_that_hide_attributes_of_their_objects(tmp_path):
+    program = write(
+        tmp_path,
+        """
+        import tornado.ioloop, tornado.web
+
+        class Mixin:
+            request = None
+
+        class Typed(Mixin, tornado.web.RequestHandler):
+            pass
+
+        class Settled(tornado.web.Application):
+            settings = None
+
+        Settled([("/", Typed)]).listen(0)
+        tornado.ioloop.IOLoop.current().start()
+        """,
+    )
+    found = report(program, status=1)["program"]
+    assert reasons(found["handlers"], "Typed") == {("general", "request", "__main__.Mixin")}
+    assert reasons(found["applications"], "Settled") == {("general", "settings", "__main__.Settled")}
+
+
 def test_wrong_usage():
     for arguments in (["--yaml"], ["-m"], ["no_such_program.py"], ["-m", "no_such_module_of_anybody"]):
         result = doctor(*arguments)

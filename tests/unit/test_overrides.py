@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import tornado.web
@@ -223,6 +225,11 @@ REPLACEMENTS = {
 }
 
 CALLABLE = [name for name in HOOKS if name != "SUPPORTED_METHODS"]
+#: Methods that no fast path stands for, and that are called all the same.
+OTHERS = """
+    write_error send_error log_exception get_current_user _handle_request_exception _request_summary reverse_url redirect
+    get_argument _ui_method _execute
+""".split()
 #: Bound while the handler is made: an attribute set on the object afterwards comes too late, on both sides.
 ON_INSTANCE = [name for name in HOOKS if name not in ("__init__", "initialize")]
 
@@ -256,7 +263,7 @@ def test_a_plain_handler_is_served_on_the_fast_path():
     assert outcome.result[0][0].endswith(b"\r\n\r\ntext text")
 
 
-@pytest.mark.parametrize("name", CALLABLE)
+@pytest.mark.parametrize("name", sorted({*CALLABLE, *OTHERS}))
 def test_an_override_that_calls_super(name):
     skip_unknown(name)
 
@@ -315,6 +322,22 @@ def test_an_attribute_of_the_object(name, moment):
             setattr(self, name, value.__get__(self) if callable(value) else value)
 
         return await ask_all(side, make_handler(side, **{moment: shadow}), xsrf_cookies=name == "check_xsrf_cookie")
+
+    compare(scenario)
+
+
+@pytest.mark.parametrize("moment", ["initialize", "prepare"])
+@pytest.mark.parametrize("name", sorted({*ON_INSTANCE, *OTHERS} - {"SUPPORTED_METHODS", "_execute"}))
+def test_a_wrapper_on_the_object(name, moment):
+    skip_unknown(name)
+
+    async def scenario(side):
+        def wrap(self):
+            original = getattr(self, name)
+            setattr(self, name, wrapper(side, name, lambda self, *a, **k: original(*a, **k)).__get__(self))
+
+        cls = make_handler(side, **{moment: wrap})
+        return await ask_all(side, cls, xsrf_cookies=name == "check_xsrf_cookie")
 
     compare(scenario)
 
@@ -654,5 +677,67 @@ def test_the_method_changed_in_prepare(method):
 
         side.serve(side.Application([("/", Handler)]))
         return await side.get(method="PUT", body=b""), await side.get(), await side.get(method="HEAD")
+
+    compare(scenario)
+
+
+def test_a_handler_of_a_test_with_a_mock_for_its_connection():
+    # As jupyter_server's tests make them.
+    async def scenario(side):
+        class Handler(side.RequestHandler):
+            def get(self):
+                self.write("x")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            requests = HTTPServerRequest("GET", "/foo"), HTTPServerRequest("foo", "GET")
+        for request in requests:
+            request.connection = mock.MagicMock()
+            handler = Handler(side.Application(), request)
+            handler._transforms = []
+            handler.get()
+            handler.finish()
+            args, options = request.connection.write_headers.call_args
+            start_line, headers = args[:2]
+            side.note(start_line, sorted(set(headers) - {"Date"}), options, request.connection.finish.call_count)
+            side.note(request.connection.set_close_callback.call_count, handler.get_status(), request.method, request.uri)
+
+    assert compare(scenario).noted[0][3] == 1
+
+
+def test_what_handlers_raise_return_and_answer():
+    async def scenario(side):
+        class Handler(side.RequestHandler):
+            def get(self, what):
+                if what == "cookie":
+                    self.set_cookie("a", "b", httponly=True)
+                    self.set_cookie("c", "d")
+                elif what == "permanent":
+                    self.redirect("/elsewhere", permanent=True)
+                elif what == "finish":
+                    raise tornado.web.Finish("early")
+                elif what in ("204", "304"):
+                    self.set_status(int(what))
+                elif what == "204body":
+                    self.set_status(204)
+                    self.write("not allowed")
+                elif what == "reason":
+                    self.set_status(299, "Odd")
+                elif what == "twice":
+                    self.finish("x")
+                    self.finish("y")
+                elif what == "list":
+                    self.write([1])
+                elif what == "header":
+                    self.set_header("X", "a\r\nb")
+                elif what == "returns":
+                    return 5
+                elif what == "arguments":
+                    self.write(repr((self.get_arguments("a"), self.get_query_argument("b", None), self.request.arguments)))
+                return None
+
+        side.serve(side.Application([("/(.*)", Handler)]))
+        names = "cookie permanent finish 204 304 204body reason twice list header returns arguments?a=1&a=2&b=".split()
+        return [await side.get("/" + name) for name in names]
 
     compare(scenario)

@@ -57,6 +57,10 @@ from tornadoc.routing import accelerated, compile_routes, literal_prefix
         ("/a(?#note)b$", ("/ab", True)),
         ("(?i:/a)$", ("", False)),
         ("/(?i:a)b$", ("/", False)),
+        ("/\u20ac$", ("/\u20ac", True)),
+        ("/ab??$", ("/a", False)),
+        ("(/a|/b)$", ("", False)),
+        (r"/\d+$", ("/", False)),
     ],
 )
 def test_literal_prefix(pattern, expected):
@@ -449,6 +453,67 @@ def test_groups_of_a_rule_whose_target_is_a_router():
         return await bodies(side, "/in/a/b%20c", "/out/a%2Fb", "/x", "/ax", "/in/a")
 
     compare(scenario)
+
+
+@pytest.mark.parametrize("headers", [[], ["X-Real-Ip: 1.2.3.4"]])
+def test_hosts_are_matched_before_paths(headers):
+    async def scenario(side):
+        application = side.Application([("/a", named(side, "Any"))], default_host="default.example")
+        application.add_handlers(r"exam\w+", [("/a", named(side, "Example")), ("/b/(.*)", named(side, "B"))])
+        application.add_handlers("default.example", [("/a", named(side, "Default"))])
+        application.add_handlers("elsewhere", [("/c", named(side, "Elsewhere"))])
+        side.serve(application)
+        return await bodies(side, "/a", "/b/c", "/c", headers=headers)
+
+    compare(scenario)
+
+
+def test_no_rules_at_all():
+    async def scenario(side):
+        results = []
+        for application in (side.Application(), side.Application([])):
+            side.serve(application)
+            results += await bodies(side, "/", "/a", "/")
+        return results
+
+    compare(scenario)
+
+
+def test_an_application_below_an_application():
+    async def scenario(side):
+        inner = side.Application([("/in/(.*)", named(side, "Inner"))])
+        side.serve(side.Application([("/in/.*", inner), ("/a", named(side, "A"))]))
+        return await bodies(side, "/in/x", "/a", "/in/", "/out")
+
+    compare(scenario)
+
+
+def test_a_path_that_a_matcher_replaces_is_what_later_rules_see():
+    async def scenario(side):
+        class Rewriting(Matcher):
+            def match(self, request):
+                if request.path == "/old":
+                    request.path = "/a"
+
+        application = side.Application([])
+        application.wildcard_router.add_rules([Rule(Rewriting(), named(side, "Never")), ("/a", named(side, "A"))])
+        side.serve(application)
+        return await bodies(side, "/old", "/a")
+
+    assert [status for status, _ in compare(scenario).result] == [200, 200]
+
+
+def test_a_class_that_gets_a_method_later_has_it():
+    async def scenario(side):
+        class Late(tornado.web.RequestHandler):
+            pass
+
+        side.serve(side.Application([("/", Late)]))
+        before = await side.body("/")
+        Late.get = lambda self: self.write("now")
+        return before, await side.body("/")
+
+    assert compare(scenario).result[1] == (200, b"now")
 
 
 def test_reverse_url_and_changed_names():
