@@ -33,7 +33,7 @@ class HTTPServer(_native.HTTPServer, _tornado.HTTPServer, TCPServer):  # type: i
     """
 
     @functools.wraps(_tornado.HTTPServer.initialize, assigned=())
-    def initialize(self, *args: Any, io_loop: Any = None, **kwargs: Any) -> None:
+    def initialize(self, *args: Any, io_loop: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
         """The arguments of `tornado.httpserver.HTTPServer`, and ``io_loop`` as before Tornado 5: the loop that it is to accept
         on."""
         if len(args) > 2 and isinstance(args[2], IOLoop):

@@ -36,7 +36,7 @@ class TCPServer(_tornado.TCPServer):  # type: ignore[no-redef]
 
     _io_loop: IOLoop | None = None
 
-    @functools.wraps(_tornado.TCPServer.__init__, assigned=())
+    @functools.wraps(_tornado.TCPServer.__init__, assigned=())  # type: ignore[misc]
     def __init__(self, *args: Any, io_loop: IOLoop | None = None, **kwargs: Any) -> None:
         """The arguments of `tornado.tcpserver.TCPServer`, and ``io_loop`` as before Tornado 5, by name or as the first one: the
         loop that it is to accept on."""

@@ -409,7 +409,8 @@ static enum step next_step(ServerConnectionObject *self)
                 return STEP_WAIT;
             }
         }
-        if (self->breaths < BREATHS && (self->in.len > 0 || self->readable) && engine_has_callbacks(self->engine)) {
+        if (self->breaths < BREATHS && (self->in.len > 0 || (self->readable && !self->peer_ended)) &&
+            engine_has_callbacks(self->engine)) {
             /* What the handler has left for the loop to do, the next one finds done. */
             self->breaths++;
             engine_schedule(self->engine, &self->source);

@@ -12,6 +12,8 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 
+#define WAKE_TRIES 8
+
 static void arm_timer(EngineObject *engine)
 {
     uint64_t next = td_timers_next(&engine->timers);
@@ -172,10 +174,11 @@ static void wake(EngineObject *engine)
     if (engine->driven) {
         return;
     }
-    /* The counter can't be full: it is drained whenever it is seen. */
+    /* The counter can't be full: it is drained whenever it is seen. A write that fails for another reason is tried again, because
+     * the queue would never be served. */
     uint64_t one = 1;
-    ssize_t ignored = write(engine->wake_fd, &one, sizeof(one));
-    (void)ignored;
+    for (int tries = 0; tries < WAKE_TRIES && write(engine->wake_fd, &one, sizeof(one)) < 0; tries++) {
+    }
 }
 
 void engine_schedule(EngineObject *engine, struct engine_source *source)
