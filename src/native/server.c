@@ -118,7 +118,10 @@ void server_forget(ServerObject *self, PyObject *connection)
 {
     struct native_state *state = self->state;
     if (self->native_close) {
-        if (PySet_Discard(self->connections, connection) >= 0) {
+        /* Somebody may have put another set there: what close_all_connections() looks at must not keep it. */
+        if (PySet_Discard(self->connections, connection) >= 0 &&
+            replace_attribute((PyObject *)self, NAME(state, _connections), &self->connections) == 0 &&
+            (!PySet_Check(self->connections) || PySet_Discard(self->connections, connection) >= 0)) {
             return;
         }
     }

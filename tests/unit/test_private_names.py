@@ -73,10 +73,6 @@ INTERNAL = {
 }
 
 
-#: The native server goes on with the set that it started with.
-NOT_REPLACED = {("server", "_connections")}
-
-
 def objects(handler, server):
     request = handler.request
     rule = handler.application.wildcard_router.rules[0]
@@ -213,7 +209,7 @@ DATA = [(thing, name) for thing, names in NAMES.items() for name in names.split(
 @pytest.mark.parametrize("thing, name", DATA)
 def test_data(thing, name, way):
     refused = {"read": set(), "deleted": NOT_DELETED | INTERNAL | READ_ONLY}.get(way, INTERNAL | READ_ONLY)
-    if (thing, name) in refused | (NOT_REPLACED if way == "replaced" else set()):
+    if (thing, name) in refused:
         pytest.skip("README says that it can't be, or nothing is known to do it")
 
     async def scenario(side):
