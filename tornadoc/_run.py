@@ -96,7 +96,11 @@ async def _continue(handler: RequestHandler, awaitable: Awaitable[Any], stage: i
 
 def raise_error(error: BaseException) -> None:
     """Raise an exception from a Python frame: what applications show or send of an error has a traceback."""
-    raise error
+    try:
+        raise error
+    finally:
+        # The traceback has this frame.
+        del error
 async def _wait_for_the_end() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.get_running_loop().create_future()

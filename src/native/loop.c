@@ -296,11 +296,14 @@ static int run_in_order(LoopObject *self)
 /* Waits until there is something for Python, and runs it. 0 or -1. */
 static int iterate(LoopObject *self)
 {
+    const struct td_poller *poller = &self->engine->poller;
     do {
+        /* The rest of a batch that an exception has cut off was there before what is ready. */
+        bool rest = poller->batch_next < poller->batch_len;
         if (poll(self) < 0) {
             return -1;
         }
-        if (self->ready_count > 0) {
+        if (self->ready_count > 0 && !rest) {
             return run_in_order(self);
         }
         if (engine_turn(self->engine) < 0 || collect_timers(self) < 0) {
