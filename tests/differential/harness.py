@@ -235,8 +235,7 @@ class TLSClient:
     def recv(self, size):
         while True:
             # Tornado's answers would wait for a late acknowledgement of the session tickets.
-            with contextlib.suppress(OSError):
-                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            acknowledge(self.sock)
             try:
                 return self.tls.read(size)
             except ssl.SSLWantReadError:
@@ -250,6 +249,12 @@ class TLSClient:
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
         self.flush()
+
+
+def acknowledge(sock):
+    """Has the kernel tell the server at once what has arrived: small answers wait for that (Nagle's algorithm)."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 class Exchange:
@@ -282,6 +287,7 @@ class Exchange:
             return False
         before = len(self.outcome.data)
         while True:
+            acknowledge(self.sock)
             try:
                 data = self.sock.recv(1 << 20)
             except BlockingIOError:
