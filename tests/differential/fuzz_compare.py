@@ -12,8 +12,8 @@ from fuzz_rules import judge
 _SOURCE = re.compile(r"127\.77\.\d+\.\d+")
 _PIECES = re.compile(r"on_connection_close \d+$")  # how much of a body had come depends on how it came
 _LENGTHS = re.compile(r"\('(?:Content-Length|Etag)', '[^']*'\)")
-#: Targets whose handlers wait for a timer between two steps of their answer.
-_WAITS = re.compile(rb"/flush\?\S*[=.]n\b")
+#: Targets whose handlers wait between two steps of their answer.
+_WAITS = re.compile(rb"/flush\?\S*[=.]n\b|/flush-result")
 _GZIP_TIME = re.compile(rb"\x1f\x8b\x08\x00....", re.S)
 _REFUSAL = re.compile(r"^(Malformed HTTP message from [^:]*): .*", re.S)
 
