@@ -7,6 +7,7 @@ itself has made. Whatever is not stock, or was replaced in logging, in Tornado o
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -20,13 +21,15 @@ import tornado.log
 import tornado.web
 
 from tornadoc import _native
+from tornadoc._originals import originals
 
+_OF_HANDLERS = ("handle", "filter", "acquire", "emit", "format", "flush", "release", "handleError")
 #: What logging calls between Logger.info() and the line, by the class that it is looked up on.
 _CALLED: dict[type, tuple[str, ...]] = {
     logging.Logger: ("info", "warning", "error", "_log", "findCaller", "makeRecord", "handle", "filter", "callHandlers"),
     logging.LogRecord: ("__init__", "getMessage"),
-    logging.StreamHandler: ("handle", "filter", "acquire", "emit", "format", "flush", "release", "handleError"),
-    logging.FileHandler: ("handle", "filter", "acquire", "emit", "format", "flush", "release", "handleError"),
+    logging.StreamHandler: _OF_HANDLERS,
+    logging.FileHandler: _OF_HANDLERS,
     logging.PercentStyle: ("usesTime", "format"),
     logging.Formatter: ("format", "usesTime", "formatTime", "formatMessage"),
     tornado.log.LogFormatter: ("format", "formatTime"),
@@ -79,24 +82,17 @@ _around: dict[int, _Around] = {}
 _judged: tuple[tuple[int, ...], bool] = ((), False)
 
 
-def _is_stock(function: Any, cls: type) -> bool:
-    """Is it a function of the file that its class is from?"""
-    if not isinstance(function, types.FunctionType):
-        return False
-    files = {sys.modules[base.__module__].__dict__.get("__file__") for base in cls.__mro__}
-    return function.__code__.co_filename in files
-
-
 def _classes_are_stock() -> bool:
     global _judged
     versions = _native.class_versions(_CLASSES)
     if versions != _judged[0]:
-        stock = all(_is_stock(getattr(cls, name), cls) for cls, names in _CALLED.items() for name in names)
+        stock = all(originals(*cls.__mro__[:-1]).keys() >= set(names) for cls, names in _CALLED.items())
         # A version of 0 would not change with the class.
         _judged = _native.class_versions(_CLASSES), stock and 0 not in versions
     return _judged[1]
 
 
+@functools.cache
 def _find_place() -> tuple[str, int, str]:
     """File, line and function that logging finds as the caller: Tornado's log_request()."""
     places: list[tuple[str, int, str]] = []
@@ -113,14 +109,8 @@ def _find_place() -> tuple[str, int, str]:
     return places[0]
 
 
-_place: tuple[str, int, str] | None = None
-
-
 def _make_record(logger: logging.Logger, level: int, message: str, arguments: tuple[object, ...]) -> logging.LogRecord:
-    global _place
-    if _place is None:
-        _place = _find_place()
-    file, line, function = _place
+    file, line, function = _find_place()
     return logger.makeRecord(logger.name, level, file, line, message, arguments, None, function)
 
 

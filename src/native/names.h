@@ -183,7 +183,6 @@
     X(cancel) \
     X(context) \
     X(delay) \
-    X(run) \
     X(slow_callback_duration) \
     X(when) \
     X(call_at) \
