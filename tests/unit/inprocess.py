@@ -137,7 +137,8 @@ class Running:
         for client in self.clients:
             client.close()
         self.server.stop()
-        await self.server.close_all_connections()
+        if hasattr(self.server, "close_all_connections"):
+            await self.server.close_all_connections()
         await settle()
 
     async def client(self):

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import gc
 import weakref
 
 import pytest
@@ -10,7 +9,7 @@ from inprocess import log_records, request, settle, until
 from stream_support import logged
 from tornado import gen
 from tornado.ioloop import IOLoop
-from tornado2_support import LOOPS, Port, run_on, soon
+from tornado2_support import LOOPS, Port, garbage_of, run_on, soon
 
 from tornadoc.httpserver import HTTPServer
 from tornadoc.stack_context import ExceptionStackContext
@@ -400,19 +399,13 @@ def test_requests_leave_no_garbage(loop, path):
             client = await port.client()
             await client.get(path)
             await settle(20)
-            gc.collect()
-            gc.disable()
-            try:
+
+            async def again():
                 await client.get(path)
                 await settle(20)
-                left = len(handlers)
-                gc.set_debug(gc.DEBUG_SAVEALL)
-                gc.collect()
-                return left, [repr(thing) for thing in gc.garbage]
-            finally:
-                gc.set_debug(0)
-                gc.garbage.clear()
-                gc.enable()
+                return len(handlers)
+
+            return await garbage_of(again)
 
     with log_records():
         assert run_on(loop, main()) == (0, [])

@@ -184,7 +184,7 @@ def test_tls_streams(loop, tmp_path):
         insecure.check_hostname = False
         insecure.verify_mode = ssl.CERT_NONE
         async with Port(server) as port:
-            client = await Client.connect(port.number, insecure)
+            client = await Client.connect(port.port, insecure)
             port.clients.append(client)
             return (await client.get("/")).body, (await client.get("/")).body
 

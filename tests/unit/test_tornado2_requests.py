@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import functools
-import gc
 import gzip
 import sys
 import weakref
@@ -12,7 +11,7 @@ import pytest
 from inprocess import Client, log_records, request, settle, until
 from stream_support import logged
 from tornado import httputil
-from tornado2_support import LOOPS, Port, run_on
+from tornado2_support import LOOPS, Port, garbage_of, run_on
 
 import tornadoc.httputil
 from tornadoc.httpserver import HTTPConnection, HTTPRequest, HTTPServer
@@ -550,27 +549,21 @@ def test_requests_leave_no_garbage(loop, server):
             client = await port.client()
             await client.get("/")
             await settle(20)
-            gc.collect()
-            gc.disable()
-            try:
+
+            async def again():
                 for _ in range(3):
                     await client.get("/")
                 await settle(20)
-                left = len(requests)
-                gc.set_debug(gc.DEBUG_SAVEALL)
-                gc.collect()
-                return left, [repr(thing) for thing in gc.garbage]
-            finally:
-                gc.set_debug(0)
-                gc.garbage.clear()
-                gc.enable()
+                return len(requests)
+
+            return await garbage_of(again)
 
     assert run_on(loop, main()) == (0, [])
 
 
 def test_connections_leave_no_garbage(loop, server):
     async def one(port):
-        client = await Client.connect(port.number)
+        client = await Client.connect(port.port)
         await client.get("/", headers=["Connection: close"])
         await client.rest()
         client.close()
@@ -581,19 +574,14 @@ def test_connections_leave_no_garbage(loop, server):
         made = server(hello)
         async with Port(made) as port:
             await one(port)
-            gc.collect()
-            gc.disable()
-            try:
+
+            async def again():
                 await one(port)
                 if isinstance(made, Classic):
                     made.connections.clear()
-                gc.set_debug(gc.DEBUG_SAVEALL)
-                gc.collect()
-                # The client's half is asyncio's affair.
-                return [repr(t) for t in gc.garbage if type(t).__module__.startswith(("tornado", "test"))]
-            finally:
-                gc.set_debug(0)
-                gc.garbage.clear()
-                gc.enable()
+
+            _, garbage = await garbage_of(again)
+            # The client's half is asyncio's affair.
+            return [text for module, text in garbage if module.startswith(("tornado", "test"))]
 
     assert run_on(loop, main()) == []

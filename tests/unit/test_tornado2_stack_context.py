@@ -4,7 +4,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
-import gc
 import socket
 import sys
 import threading
@@ -13,7 +12,7 @@ import pytest
 from stream_support import logged
 from tornado import gen
 from tornado.ioloop import IOLoop
-from tornado2_support import LOOPS, run_on, soon
+from tornado2_support import LOOPS, garbage_of, run_on, soon
 
 from tornadoc import stack_context
 from tornadoc.iostream import IOStream
@@ -565,18 +564,12 @@ def test_handled_exceptions_leave_no_garbage(loop):
 
         once()
         await turns(20)
-        gc.collect()
-        gc.disable()
-        try:
+
+        async def again():
             once()
             await asyncio.sleep(0.01)
             await turns(20)
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            return [repr(thing) for thing in gc.garbage]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
 
-    assert run_on(loop, main()) == []
+        return await garbage_of(again)
+
+    assert run_on(loop, main()) == (None, [])

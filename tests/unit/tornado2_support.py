@@ -1,9 +1,9 @@
 """Loops for programs in the manner of Tornado 2, and connections that speak HTTP to them."""
 
 import asyncio
-import socket
+import gc
 
-from inprocess import Client, settle
+from inprocess import Running
 from stream_support import new_loops, run
 from tornado.ioloop import IOLoop as TornadosIOLoop
 
@@ -24,39 +24,28 @@ def run_on(kind, coroutine):
     return run(main(), kind)
 
 
-class Port:
+class Port(Running):
     """A server of any kind that listens: `async with Port(server) as port`."""
 
     def __init__(self, server):
+        self.tls = None
         self.server = server
         self.clients = []
 
-    async def __aenter__(self):
-        sock = socket.create_server(("127.0.0.1", 0), backlog=128)
-        sock.setblocking(False)
-        self.number = sock.getsockname()[1]
-        self.server.add_sockets([sock])
-        return self
 
-    async def __aexit__(self, *exc_info):
-        for client in self.clients:
-            client.close()
-        self.server.stop()
-        if hasattr(self.server, "close_all_connections"):
-            await self.server.close_all_connections()
-        await settle()
-
-    async def client(self):
-        client = await Client.connect(self.number)
-        self.clients.append(client)
-        return client
-
-    async def fetch(self, *args, **options):
-        client = await self.client()
-        try:
-            return await client.get(*args, **options)
-        finally:
-            client.close()
+async def garbage_of(act):
+    """Call act() with the collector off: its result, and the garbage there is then, as pairs of a type's module and a repr."""
+    gc.collect()
+    gc.disable()
+    try:
+        result = await act()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        return result, [(type(thing).__module__, repr(thing)) for thing in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 async def soon(future):
