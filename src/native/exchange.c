@@ -105,6 +105,11 @@ static PyObject *exchange_write_headers_method(ExchangeObject *self, PyObject *a
     }
     Py_XSETREF(self->response_start_line, Py_NewRef(start_line));
     if (!is_open(self)) {
+        /* As in Tornado, headers that can't be sent are an error all the same. */
+        bool closed = is_current(self) && self->connection->phase == CONN_CLOSED;
+        if (closed && exchange_write_headers(self->connection, code, PyTuple_GET_ITEM(start_line, 2), headers, NULL) < 0) {
+            return NULL;
+        }
         return closed_future(self);
     }
     int truth = PyObject_IsTrue(chunk);

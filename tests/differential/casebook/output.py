@@ -275,6 +275,10 @@ for name, steps in {
     text = "X-Program: " + json.dumps(steps)
     for version, line in {"11": "X: y", "11_close": "Connection: close", "10": "Connection: keep-alive"}.items():
         add("program_%s_%s" % (name, version), get("/program", text, line, version="1.0" if version == "10" else "1.1"))
+for name, header in {"length": ["set", "Content-Length", "gzip"], "field": ["set", "X-A", "1"]}.items():
+    text = "X-Program: " + json.dumps({"method": [["closes"], header, ["write", "a"], ["try", ["finish"]], ["show"]]})
+    for version in ("1.0", "1.1"):
+        add("program_closed_%s_%s" % (name, version.replace(".", "")), get("/program", text, version=version))
 add("program_close_raises", get("/program/stream", 'X-Program: {"close": [["add", "X Y", "1"]]}', method="QUERY"))
 add(
     "program_traceback_204",
