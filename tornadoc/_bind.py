@@ -104,6 +104,7 @@ def bind() -> None:
         # functions of this package
         accepted_socket=_run.accepted_socket,
         adopt=iostream.adopt,
+        let_go=iostream.let_go,
         flush_transformed=_transforms.flush,
         compile_routes=routing.compile_routes,
         create_task_function=asyncio.BaseEventLoop.create_task,

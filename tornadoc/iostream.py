@@ -286,6 +286,12 @@ def take_over(
     return stream
 
 
+def let_go(stand_in: ConnectionStream) -> IOStream:
+    """The stream of a connection that was closed before it left HTTP: it is closed."""
+    cls: type[IOStream] = SSLIOStream if isinstance(stand_in, SSLIOStream) else IOStream
+    return take_over(cls, stand_in, lambda: None)
+
+
 def go_on(stream: IOStream, unread: bytes, unsent: bytes) -> None:
     """Gives a stream the input that a connection has not consumed, and the output that it has not sent."""
     stream._renew(unread)

@@ -155,6 +155,11 @@ static bool wants_close(const struct td_head *head)
     return false;
 }
 
+bool td_rules_closes_among_others(const struct td_head *head)
+{
+    return wants_close(head) && !field_is_word(head, "connection", "close");
+}
+
 bool td_rules_wants_keep_alive(const struct td_head *head)
 {
     return field_is_word(head, "connection", "keep-alive");

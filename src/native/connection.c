@@ -219,6 +219,9 @@ void conn_close_gracefully(ServerConnectionObject *self)
         conn_close_soon(self);
         return;
     }
+    if (self->in_delegate) {
+        self->rest_fault = (uint8_t)conn_rest_fault(self);
+    }
     td_inbuf_clear(&self->in);
     shutdown(self->fd, SHUT_WR);
     self->linger_bytes = 0;
@@ -242,17 +245,26 @@ static void go_on_after_detach(ServerConnectionObject *self)
     errors_give(exception);
 }
 
+/* What Tornado detaches from a connection that is closed, by its answer for example: the closed stream. */
+static PyObject *detach_closed(ServerConnectionObject *self)
+{
+    PyObject *stream = conn_stream(self);
+    PyObject *result = stream ? PyObject_CallOneArg(BOUND(self->state, let_go), stream) : NULL;
+    if (result != NULL) {
+        Py_CLEAR(self->stream);
+    }
+    return result;
+}
+
 PyObject *conn_detach(ServerConnectionObject *self)
 {
     struct native_state *state = self->state;
-    if (self->phase == CONN_CLOSED) {
-        PyErr_SetNone(BOUND(state, StreamClosedError));
-        return NULL;
-    }
     conn_flush(self);
+    if (self->phase == CONN_LINGER && self->out.size == 0) {
+        conn_close_soon(self);
+    }
     if (self->phase == CONN_CLOSED) {
-        PyErr_SetNone(BOUND(state, StreamClosedError));
-        return NULL;
+        return detach_closed(self);
     }
     PyObject *unread = PyBytes_FromStringAndSize(self->in.len ? td_inbuf_data(&self->in) : NULL, (Py_ssize_t)self->in.len);
     PyObject *unsent = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)self->out.size);
@@ -282,8 +294,7 @@ PyObject *conn_detach(ServerConnectionObject *self)
     }
     if (self->phase == CONN_CLOSED) {
         Py_DECREF(result);
-        PyErr_SetNone(BOUND(state, StreamClosedError));
-        return NULL;
+        return detach_closed(self);
     }
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;

@@ -5,6 +5,7 @@
 #include "headers.h"
 
 #include "core/http_response.h"
+#include "core/http_rules.h"
 
 /* A header's name or value as latin-1 bytes. str without a copy; bytes are taken as UTF-8 text, as native_str does. */
 static PyObject *latin1_bytes(PyObject *text)
@@ -200,6 +201,11 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     PyObject *pairs = NULL;
     PyObject *reason_bytes = NULL;
     int status = -1;
+    if (code == 101 && connection->version_1_1 && connection->server != NULL && !connection->server->no_keep_alive &&
+        connection->head != NULL && td_rules_closes_among_others(connection->head)) {
+        /* What it says of HTTP is not about the protocol that the connection switches to. */
+        connection->keep_alive = true;
+    }
     if ((connection->version_1_1 && !connection->keep_alive && set_item(headers, "Connection", "close") < 0) ||
         (connection->echo_keep_alive && set_item(headers, "Connection", "Keep-Alive") < 0)) {
         return -1;

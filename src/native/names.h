@@ -354,6 +354,7 @@ enum native_text {
     X(tls_wrap) \
     X(accepted_socket) \
     X(get_running_loop) \
+    X(let_go) \
     X(partial) \
     X(raise_error) \
     X(log_io_loop) \

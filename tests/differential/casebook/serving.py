@@ -48,6 +48,20 @@ for name, lines in {
     )
     add("keep_list_%s_10" % name, get("/write/str", *lines, version="1.0"))
 add("keep_list_upgrade", get("/write/str", "Connection: keep-alive, Upgrade", "Upgrade: websocket") + OTHER)
+# A WebSocket on a connection that its answer closes, and on one that would close if the protocol stayed HTTP.
+SOCKET = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
+for name, server, version, lines in (
+    ("", "main", "1.1", ["Connection: Upgrade"]),
+    ("_and_close", "main", "1.1", ["Connection: Upgrade, close"]),
+    ("_and_close_lines", "main", "1.1", ["Connection: close", "Connection: upgrade"]),
+    ("_10", "main", "1.0", ["Connection: Upgrade"]),
+    ("_10_keep_alive", "main", "1.0", ["Connection: keep-alive, Upgrade"]),
+    ("_no_keep_alive", "no_keep_alive", "1.1", ["Connection: Upgrade"]),
+    ("_no_keep_alive_https", "https", "1.0", ["Connection: Upgrade"]),
+):
+    request = get("/ws", *SOCKET, *lines, version=version)
+    add("socket" + name, request, ("settle",), ("eof",), server=server)
+    add("socket%s_ping" % name, request, ("settle",), b"\x89\x80\0\0\0\0", ("settle",), ("eof",), server=server)
 for code in ("keep-alive", "Keep-Alive"):
     for method in ("GET", "HEAD", "POST", "OPTIONS", "DELETE"):
         line = "Connection: " + code
