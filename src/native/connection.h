@@ -108,6 +108,7 @@ typedef struct server_connection {
     int64_t expected;    /* bytes of the answer's body still to come, -1 if not known */
 
     uint8_t phase;
+    uint8_t rest_fault;   /* enum td_fault that lies behind an early answer; it is logged when the handler has returned */
     bool readable;        /* the kernel may have input */
     bool peer_ended;      /* an event said that the peer closed: there is an EOF to read */
     bool pumping;         /* conn_pump is on the stack */
@@ -177,6 +178,8 @@ int conn_start(ServerConnectionObject *self);
 extern const struct engine_kind conn_engine_kind;
 /* A delegate's future is done: reads on, or ends the connection if it failed. As conn_pump. */
 int conn_resumed(ServerConnectionObject *self, PyObject *future);
+/* A delegate has answered before the end of the body: the first fault in what was received of the rest, which Tornado logs. */
+enum td_fault conn_rest_fault(ServerConnectionObject *self);
 /* Ends a streaming or general-path exchange that was answered before its body was read: the delegate hears of the close. */
 void conn_tell_delegate(ServerConnectionObject *self);
 /* delegate.on_connection_close() in the exchange's context; what it raises is logged. */

@@ -271,61 +271,74 @@ int conn_resumed(ServerConnectionObject *self, PyObject *future)
 
 /* -- the body -- */
 
+/* Moves body bytes from input to out, up to limit in all: small chunks are put together, since a client's chunking must not decide
+ * how often Python is called. TD_OK: the limit is reached; else as td_body_next. */
+static enum td_status gather(ServerConnectionObject *self, struct td_span input, size_t *consumed, char *out, size_t limit,
+                             size_t *gathered, struct td_verdict *why)
+{
+    while (*gathered < limit) {
+        size_t offered = input.len - *consumed < limit - *gathered ? input.len - *consumed : limit - *gathered;
+        size_t count = 0;
+        struct td_span piece;
+        enum td_status status = td_body_next(&self->body, input.data + *consumed, offered, &count, &piece, why);
+        *consumed += count;
+        if (status == TD_OK) {
+            memcpy(out + *gathered, piece.data, piece.len);
+            *gathered += piece.len;
+        }
+        else if (status != TD_PARTIAL || *consumed == input.len) {
+            return status;
+        }
+    }
+    return TD_OK;
+}
+
 /* The next piece for data_received: bytes of at most chunk_size. *ended: the body is complete behind it. NULL without an
- * exception: *stop is set, because there is no input or the message was refused. */
+ * exception: *stop is set, because there is no input, the message was refused, or the client has gone. */
 static PyObject *next_piece(ServerConnectionObject *self, bool *ended, bool *stop)
 {
     struct td_span input = td_span_of("", 0);
     bool in_scratch = false;
     *ended = false;
-    *stop = false;
+    *stop = true;
     if (self->body.framing != TD_FRAMING_NONE && !conn_next_input(self, &input, &in_scratch)) {
-        *stop = true;
         return NULL;
     }
     size_t limit = self->server->chunk_size;
-    size_t consumed = 0;
     size_t gathered = 0;
+    enum td_status status;
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(input.len < limit ? input.len : limit));
-    if (bytes == NULL) {
-        return NULL;
-    }
-    /* Small chunks are put together: a client's chunking must not decide how often Python is called. */
-    while (gathered < limit) {
-        size_t offered = input.len - consumed < limit - gathered ? input.len - consumed : limit - gathered;
-        size_t count = 0;
-        struct td_span piece;
+    for (;;) {
+        size_t consumed = 0;
         struct td_verdict why;
-        enum td_status status = td_body_next(&self->body, input.data + consumed, offered, &count, &piece, &why);
-        consumed += count;
-        if (status == TD_OK) {
-            memcpy(PyBytes_AS_STRING(bytes) + gathered, piece.data, piece.len);
-            gathered += piece.len;
-            continue;
-        }
-        if (status == TD_PARTIAL && consumed < input.len) {
-            continue;
-        }
-        if (status == TD_EOF) {
-            *ended = true;
-        }
-        else if (status != TD_PARTIAL) {
-            Py_DECREF(bytes);
-            conn_refuse(self, &why);
-            *stop = true;
+        if (bytes == NULL) {
+            *stop = false;
             return NULL;
         }
-        break;
+        status = gather(self, input, &consumed, PyBytes_AS_STRING(bytes), limit, &gathered, &why);
+        if (status != TD_OK && status != TD_PARTIAL && status != TD_EOF) {
+            Py_DECREF(bytes);
+            conn_refuse(self, &why);
+            return NULL;
+        }
+        if (!conn_settle_input(self, input, in_scratch, consumed)) {
+            Py_DECREF(bytes);
+            return NULL;
+        }
+        /* Tornado passes chunks on that are less than chunk_size only when it would have to wait for more. */
+        if (status != TD_PARTIAL || self->body.framing != TD_FRAMING_CHUNKED || !conn_more_input(self, &input, &in_scratch)) {
+            break;
+        }
+        size_t room = gathered + input.len < limit ? gathered + input.len : limit;
+        (void)_PyBytes_Resize(&bytes, (Py_ssize_t)room); /* sets bytes to NULL on failure */
     }
-    if (self->body.framing == TD_FRAMING_LENGTH && self->body.remaining == 0) {
-        /* The end of it needs no more input. */
-        *ended = true;
-    }
-    if (!conn_settle_input(self, input, in_scratch, consumed)) {
+    if (self->phase == CONN_CLOSED) {
         Py_DECREF(bytes);
-        *stop = true;
         return NULL;
     }
+    /* The end of a body with a length needs no more input. */
+    *ended = status == TD_EOF || (self->body.framing == TD_FRAMING_LENGTH && self->body.remaining == 0);
+    *stop = false;
     (void)_PyBytes_Resize(&bytes, (Py_ssize_t)gathered);
     return bytes;
 }

@@ -24,6 +24,8 @@ int conn_begin_request(ServerConnectionObject *self);
 /* A view of the unread input, receiving if there is none (or none that helps). False: nothing to read; the connection may be
  * closed now. The view may lie in the engine's scratch: call conn_settle_input before any call into Python. */
 bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch);
+/* The same with what is received now, even if others should have their turn: for no more than a piece of a body. */
+bool conn_more_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch);
 /* Takes `consumed` bytes off the view and keeps the rest. False (closed) without memory. */
 bool conn_settle_input(ServerConnectionObject *self, struct td_span input, bool in_scratch, size_t consumed);
 

@@ -51,38 +51,45 @@ static inline enum td_status receive(ServerConnectionObject *self, size_t *count
 
 bool conn_next_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch)
 {
-    *in_scratch = false;
-    if (self->in.len == 0 || self->need_more) {
-        size_t count = 0;
-        if (!self->readable) {
-            return false;
+    if (self->in.len > 0 && !self->need_more) {
+        *in_scratch = false;
+        *input = td_span_of(td_inbuf_data(&self->in), self->in.len);
+        return true;
+    }
+    if (self->readable && self->turn_bytes >= TURN_BYTES) {
+        engine_schedule(self->engine, &self->source);
+        return false;
+    }
+    return conn_more_input(self, input, in_scratch);
+}
+
+bool conn_more_input(ServerConnectionObject *self, struct td_span *input, bool *in_scratch)
+{
+    size_t count = 0;
+    if (!self->readable) {
+        return false;
+    }
+    enum td_status status = receive(self, &count);
+    if (status == TD_AGAIN) {
+        return false;
+    }
+    self->turn_bytes += count;
+    if (status != TD_OK) {
+        if (status == TD_SYS && !td_errno_is_connreset(errno)) {
+            errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "error on read: %s",
+                       Py_BuildValue("(N)", errors_os(errno)));
         }
-        if (self->turn_bytes >= TURN_BYTES) {
-            engine_schedule(self->engine, &self->source);
-            return false;
-        }
-        enum td_status status = receive(self, &count);
-        if (status == TD_AGAIN) {
-            return false;
-        }
-        self->turn_bytes += count;
-        if (status != TD_OK) {
-            if (status == TD_SYS && !td_errno_is_connreset(errno)) {
-                errors_log(self->state, BOUND(self->state, gen_log), NAME(self->state, warning), "error on read: %s",
-                           Py_BuildValue("(N)", errors_os(errno)));
-            }
-            conn_close(self);
-            return false;
-        }
-        if (self->in.len == 0) {
-            *input = td_span_of(self->engine->scratch, count);
-            *in_scratch = true;
-            return true;
-        }
-        if (td_inbuf_append(&self->in, self->engine->scratch, count) != TD_OK) {
-            conn_close(self);
-            return false;
-        }
+        conn_close(self);
+        return false;
+    }
+    *in_scratch = self->in.len == 0;
+    if (*in_scratch) {
+        *input = td_span_of(self->engine->scratch, count);
+        return true;
+    }
+    if (td_inbuf_append(&self->in, self->engine->scratch, count) != TD_OK) {
+        conn_close(self);
+        return false;
     }
     *input = td_span_of(td_inbuf_data(&self->in), self->in.len);
     return true;
@@ -114,6 +121,7 @@ static void refuse(ServerConnectionObject *self, const char *answer)
     }
     self->keep_alive = false;
     self->read_finished = false;
+    self->body.framing = TD_FRAMING_NONE;
     if (td_outbuf_append(&self->out, answer, strlen(answer)) != TD_OK) {
         conn_close(self);
         return;
@@ -159,6 +167,25 @@ void conn_refuse(ServerConnectionObject *self, const struct td_verdict *why)
 
 /* -- the exchange -- */
 
+enum td_fault conn_rest_fault(ServerConnectionObject *self)
+{
+    if (self->body.framing != TD_FRAMING_CHUNKED) {
+        return TD_FAULT_NONE;
+    }
+    /* Tornado receives chunk_size bytes at once, so that it has less than that behind a piece. */
+    const char *data = td_inbuf_data(&self->in);
+    size_t len = self->in.len < self->server->chunk_size ? self->in.len : self->server->chunk_size;
+    size_t at = 0, count = 0;
+    struct td_span piece;
+    struct td_verdict why;
+    enum td_status status;
+    do {
+        status = td_body_next(&self->body, data + at, len - at, &count, &piece, &why);
+        at += count;
+    } while (status == TD_OK);
+    return status == TD_PARTIAL || status == TD_EOF ? TD_FAULT_NONE : why.fault;
+}
+
 void conn_next_exchange(ServerConnectionObject *self)
 {
     conn_clear_exchange(self);
@@ -177,6 +204,7 @@ void conn_next_exchange(ServerConnectionObject *self)
     self->in_delegate = false;
     self->paused = false;
     self->body_ended = false;
+    self->body.framing = TD_FRAMING_NONE;
     self->answer_run = 0;
     self->breaths = 0;
     self->expected = -1;
@@ -369,6 +397,11 @@ static enum step watch_peer(ServerConnectionObject *self)
 
 static enum step linger(ServerConnectionObject *self)
 {
+    if (self->rest_fault != TD_FAULT_NONE) {
+        const struct td_verdict why = {.fault = self->rest_fault};
+        self->rest_fault = TD_FAULT_NONE;
+        conn_log_fault(self, &why);
+    }
     conn_tell_delegate(self);
     if (self->phase != CONN_LINGER || self->out.size > 0) {
         return STEP_WAIT;

@@ -117,6 +117,13 @@ for path in ("/stream", "/stream-async"):
         add(name + "_later", get(path + "?mode=" + mode, "Content-Length: 3", method="POST"), ("settle",), b"abc", modes="w")
         add(name + "_empty", post(path + "?mode=" + mode, b""), ("settle",), NEXT)
         add(name + "_get", get(path + "?mode=" + mode), ("settle",), NEXT)
+    # What has come with the answered part is looked at; chunk_size and what one read receives decide how much that is.
+    for name, tail in {"chunk_end": b"XX", "size": b"\r\nz\r\n", "trailer": b"\r\n0\r\nx\r\n", "end": b"\r\n0\r\n\r\n"}.items():
+        for size in (3, 60000, 0x101D0):
+            body = b"%x\r\n%s%s" % (size, b"x" * size, tail)
+            data = chunked(path + "?mode=data_finish", tail=body)
+            for server in ("main", "small_chunk"):
+                add("%s_rest_%s_%d_%s" % (base, name, size, server), data, server=server, modes="w")
     add(base + "_put", post(path, b"abc", method="PUT") + NEXT)
     add(base + "_delete", post(path, b"abc", method="DELETE") + NEXT)
     add(base + "_form", form(path, b"a=1&b=2") + NEXT)
