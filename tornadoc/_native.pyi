@@ -11,7 +11,7 @@ from asyncio import AbstractEventLoop, BaseProtocol, Future
 from asyncio.transports import _FlowControlMixin
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from socket import socket
-from typing import Any, Final, Literal, TypeVar, final, overload
+from typing import Any, Final, Literal, TypeAlias, TypeVar, final, overload
 
 import tornado.http1connection
 import tornado.httputil
@@ -30,38 +30,14 @@ build_flags: Final[dict[str, Any]]
 # What tornadoc/_bind.py and tornadoc/routing.py call.
 
 def bind(**objects: Any) -> None: ...
+_HookSet: TypeAlias = Literal[
+    "handler", "application", "server", "exchange", "iostream", "ssl_iostream", "pipe_iostream", "socket"
+]
+
 def guard(
-    set: Literal[
-        "handler",
-        "application",
-        "server",
-        "exchange",
-        "iostream",
-        "ssl_iostream",
-        "pipe_iostream",
-        "socket",
-        "loop",
-        "io_loop",
-    ],
-    base: type,
-    original: type,
-    originals: dict[str, Any],
-    /,
+    set: _HookSet | Literal["loop", "io_loop"], base: type, original: type, originals: dict[str, Any], /
 ) -> None: ...
-def changed_hooks(
-    set: Literal[
-        "handler",
-        "application",
-        "server",
-        "exchange",
-        "iostream",
-        "ssl_iostream",
-        "pipe_iostream",
-        "socket",
-    ],
-    cls: type,
-    /,
-) -> list[str]: ...
+def changed_hooks(set: _HookSet, cls: type, /) -> list[str]: ...
 def class_versions(classes: tuple[type, ...], /) -> tuple[int, ...]: ...
 def routes_changed() -> None: ...
 def use_stack_contexts(run: Callable[..., Any], spawn: Callable[..., None], wrap: Callable[[Any], Any], /) -> None: ...

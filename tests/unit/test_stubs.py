@@ -27,9 +27,14 @@ def declared(body: list[ast.stmt]) -> set[str]:
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.add(node.name)
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not is_alias(node):
             names.add(node.target.id)
     return names
+
+
+def is_alias(node: ast.AnnAssign) -> bool:
+    """Only the stub knows it."""
+    return isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias"
 
 
 MODULE = ast.parse(STUB.read_text("utf-8"))
