@@ -34,7 +34,7 @@ static const struct td_field *find_from(const struct td_head *head, const struct
     return NULL;
 }
 
-const struct td_field *td_head_find(const struct td_head *head, const char *lower_name)
+const struct td_field *td_head_search(const struct td_head *head, const char *lower_name)
 {
     return find_from(head, head->fields, lower_name);
 }

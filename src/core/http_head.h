@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "span.h"
 
@@ -28,6 +29,7 @@ struct td_head {
     uint32_t path_len;     /* of the target, up to the first '?' or its end */
     uint8_t version_minor; /* HTTP/1.x */
     uint32_t text_len;
+    uint64_t names;          /* td_head_name_bit of each field's name: most lookups are for what is not there */
     struct td_field *fields; /* into this same allocation */
     char *text;              /* into this same allocation; not NUL-terminated */
 };
@@ -56,8 +58,21 @@ static inline struct td_span td_field_value(const struct td_head *head, const st
     return td_span_of(head->text + field->value, field->value_len);
 }
 
+/* A bit of head->names for a field's name of at least one byte, the same in any case. The factor keeps the names that every request
+ * is asked for apart from those that every browser sends. */
+static inline uint64_t td_head_name_bit(const char *name, size_t len)
+{
+    return UINT64_C(1) << ((len * 3 + ((unsigned char)name[0] | 0x20u)) & 63);
+}
+
+const struct td_field *td_head_search(const struct td_head *head, const char *lower_name);
+
 /* The first field of that (lower-case) name, or NULL. */
-const struct td_field *td_head_find(const struct td_head *head, const char *lower_name);
+static inline const struct td_field *td_head_find(const struct td_head *head, const char *lower_name)
+{
+    return (head->names & td_head_name_bit(lower_name, strlen(lower_name))) != 0 ? td_head_search(head, lower_name) : NULL;
+}
+
 /* The next one after `field` with the same name as lower_name, or NULL. */
 const struct td_field *td_head_find_next(const struct td_head *head, const struct td_field *field, const char *lower_name);
 

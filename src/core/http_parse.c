@@ -240,6 +240,7 @@ static enum td_fault read_fields(struct td_head *head, size_t at, struct td_span
         struct td_field *field = &head->fields[i];
         field->name = (uint32_t)at;
         field->name_len = (uint32_t)tokens.name.len;
+        head->names |= td_head_name_bit(head->text + at, tokens.name.len);
         field->value = (uint32_t)(tokens.value.data - head->text);
         field->value_len = (uint32_t)tokens.value.len;
         at += full_len;

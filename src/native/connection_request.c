@@ -115,15 +115,22 @@ int conn_send_continue(ServerConnectionObject *self)
     return 0;
 }
 
+/* Is there more than one Content-Length, in one line or several? */
+static bool repeats_length(const struct td_head *head)
+{
+    const struct td_field *field = td_head_find(head, "content-length");
+    if (field == NULL) {
+        return false;
+    }
+    struct td_span value = td_field_value(head, field);
+    return memchr(value.data, ',', value.len) != NULL || td_head_find_next(head, field, "content-length") != NULL;
+}
+
 /* As _read_body, which leaves one value of a repeated Content-Length. */
 static int normalize_length(ServerConnectionObject *self, PyObject *headers)
 {
-    const struct td_field *field = td_head_find(self->head, "content-length");
-    struct td_span value = td_field_value(self->head, field);
+    struct td_span value = td_field_value(self->head, td_head_find(self->head, "content-length"));
     const char *comma = memchr(value.data, ',', value.len);
-    if (comma == NULL && td_head_find_next(self->head, field, "content-length") == NULL) {
-        return 0;
-    }
     PyObject *name = PyUnicode_InternFromString("Content-Length");
     PyObject *length = convert_latin1(td_span_of(value.data, comma ? (size_t)(comma - value.data) : value.len));
     int status = name != NULL && length != NULL ? PyObject_SetItem(headers, name, length) : -1;
@@ -141,7 +148,7 @@ int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
         conn_refuse(self, &why);
         return 0;
     }
-    if (framing == TD_FRAMING_LENGTH && headers != NULL && normalize_length(self, headers) < 0) {
+    if (framing == TD_FRAMING_LENGTH && repeats_length(self->head) && normalize_length(self, headers) < 0) {
         return -1;
     }
     if (self->phase == CONN_CLOSED) {
@@ -173,7 +180,7 @@ static int begin_native_body(ServerConnectionObject *self, RequestObject *reques
         return 0;
     }
     PyObject *headers = NULL;
-    if (td_head_find(self->head, "content-length") != NULL && (headers = request_slot(request, REQUEST_headers)) == NULL) {
+    if (repeats_length(self->head) && (headers = request_slot(request, REQUEST_headers)) == NULL) {
         return -1;
     }
     return conn_begin_body(self, headers);

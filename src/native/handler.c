@@ -177,6 +177,32 @@ static int call_initialize(HandlerObject *self, PyObject *kwargs, uint64_t mask)
     return call_discarding(result);
 }
 
+/* RequestHandler.__init__ behind its arguments. kwargs (borrowed, may be NULL) are initialize()'s. */
+static int init(HandlerObject *self, PyObject *application, PyObject *request, PyObject *kwargs, uint64_t mask)
+{
+    struct native_state *state = self->state;
+    if (mask & (UINT64_C(1) << HOOK_cooperative_init)) {
+        PyObject *super =
+            PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type, BOUND(state, tornado_RequestHandler), (PyObject *)self, NULL);
+        PyObject *result = super ? PyObject_CallMethodNoArgs(super, NAME(state, __init__)) : NULL;
+        Py_XDECREF(super);
+        if (call_discarding(result) < 0) {
+            return -1;
+        }
+    }
+    Py_XSETREF(self->application, Py_NewRef(application));
+    Py_XSETREF(self->request, Py_NewRef(request));
+    self->headers_written = false;
+    self->finished = false;
+    self->auto_finish = true;
+    int status = mask & HOOK(clear) ? call_discarding(PyObject_CallMethodNoArgs((PyObject *)self, NAME(state, clear)))
+                                    : handler_clear_response(self, mask);
+    if (status == 0) {
+        status = set_close_callback(self);
+    }
+    return status == 0 ? call_initialize(self, kwargs, mask) : -1;
+}
+
 static int handler_init(HandlerObject *self, PyObject *args, PyObject *kwargs)
 {
     struct native_state *state = self->state;
@@ -237,31 +263,7 @@ static int handler_init(HandlerObject *self, PyObject *args, PyObject *kwargs)
             goto done;
         }
     }
-    if (mask & (UINT64_C(1) << HOOK_cooperative_init)) {
-        PyObject *super =
-            PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type, BOUND(state, tornado_RequestHandler), (PyObject *)self, NULL);
-        PyObject *result = super ? PyObject_CallMethodNoArgs(super, NAME(state, __init__)) : NULL;
-        Py_XDECREF(super);
-        if (call_discarding(result) < 0) {
-            goto done;
-        }
-    }
-    Py_XSETREF(self->application, Py_NewRef(given[0]));
-    Py_XSETREF(self->request, Py_NewRef(given[1]));
-    self->headers_written = false;
-    self->finished = false;
-    self->auto_finish = true;
-    if (mask & HOOK(clear)) {
-        if (call_discarding(PyObject_CallMethodNoArgs((PyObject *)self, NAME(state, clear))) < 0) {
-            goto done;
-        }
-    }
-    else if (handler_clear_response(self, mask) < 0) {
-        goto done;
-    }
-    if (set_close_callback(self) == 0) {
-        status = call_initialize(self, rest, mask);
-    }
+    status = init(self, given[0], given[1], rest, mask);
 done:
     Py_XDECREF(given[0]);
     Py_XDECREF(given[1]);
@@ -278,6 +280,34 @@ static PyObject *handler_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyOb
         self->auto_finish = true;
         self->status_code = 200;
         self->content_length = -1;
+    }
+    return (PyObject *)self;
+}
+
+PyObject *handler_make(PyObject *handler_class, PyObject *application, PyObject *request, PyObject *kwargs)
+{
+    PyTypeObject *type = (PyTypeObject *)handler_class;
+    PyObject *args[] = {NULL, application, request};
+    if (Py_TYPE(type)->tp_call != PyType_Type.tp_call || type->tp_new != handler_new || type->tp_init != (initproc)handler_init) {
+        return PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
+    }
+    /* What the call would do, without its tuple of arguments. */
+    HandlerObject *self = (HandlerObject *)handler_new(type, NULL, NULL);
+    if (self == NULL) {
+        return NULL;
+    }
+    uint64_t mask = handler_mask(self);
+    int status;
+    if ((mask & HOOK(__init__)) || kwargs != NULL) {
+        PyObject *tuple = PyTuple_Pack(2, application, request);
+        status = tuple ? handler_init(self, tuple, kwargs) : -1;
+        Py_XDECREF(tuple);
+    }
+    else {
+        status = init(self, application, request, NULL, mask);
+    }
+    if (status < 0) {
+        Py_CLEAR(self);
     }
     return (PyObject *)self;
 }
@@ -359,6 +389,48 @@ static PyObject *get_field(HandlerObject *self, void *closure)
     return Py_NewRef(value);
 }
 
+void handler_set_container(struct handler_container *container, PyObject *object)
+{
+    container->unmade = object == NULL;
+    Py_XSETREF(container->object, object);
+}
+
+static PyObject *get_container(HandlerObject *self, void *closure, PyObject *(*make)(void))
+{
+    struct handler_container *container = (struct handler_container *)field_of(self, closure);
+    if (container->unmade && container->object == NULL) {
+        PyObject *made = make();
+        if (made == NULL) {
+            return NULL;
+        }
+        handler_set_container(container, made);
+    }
+    return get_field(self, closure);
+}
+
+static PyObject *make_list(void)
+{
+    return PyList_New(0);
+}
+
+static PyObject *get_list(HandlerObject *self, void *closure)
+{
+    return get_container(self, closure, make_list);
+}
+
+static PyObject *get_dict(HandlerObject *self, void *closure)
+{
+    return get_container(self, closure, PyDict_New);
+}
+
+static int set_container(HandlerObject *self, PyObject *value, void *closure)
+{
+    struct handler_container *container = (struct handler_container *)field_of(self, closure);
+    container->unmade = false;
+    Py_XSETREF(container->object, Py_XNewRef(value));
+    return 0;
+}
+
 static PyObject *get_field_or_none(HandlerObject *self, void *closure)
 {
     PyObject *value = *field_of(self, closure);
@@ -395,9 +467,9 @@ static PyGetSetDef handler_getset[] = {
     {"_status_code", (getter)get_status, (setter)set_status, NULL, NULL},
     {"_reason", (getter)get_reason, (setter)set_field, NULL, OFFSET(reason)},
     {"ui", (getter)get_ui, (setter)set_field, "UI methods and modules of templates.", OFFSET(ui)},
-    {"_transforms", (getter)get_field, (setter)set_field, NULL, OFFSET(transforms)},
-    {"path_args", (getter)get_field, (setter)set_field, "Positional groups of the route, decoded.", OFFSET(path_args)},
-    {"path_kwargs", (getter)get_field, (setter)set_field, "Named groups of the route, decoded.", OFFSET(path_kwargs)},
+    {"_transforms", (getter)get_list, (setter)set_container, NULL, OFFSET(transforms.object)},
+    {"path_args", (getter)get_list, (setter)set_container, "Positional groups of the route, decoded.", OFFSET(path_args.object)},
+    {"path_kwargs", (getter)get_dict, (setter)set_container, "Named groups of the route, decoded.", OFFSET(path_kwargs.object)},
     {"_prepared_future", (getter)get_field_or_none, (setter)set_field, NULL, OFFSET(prepared_future)},
     {"_headers_written", (getter)get_flag, (setter)set_flag, NULL, OFFSET(headers_written)},
     {"_finished", (getter)get_flag, (setter)set_flag, NULL, OFFSET(finished)},
@@ -406,11 +478,11 @@ static PyGetSetDef handler_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-/* The attribute that get_field() serves with that closure. */
+/* The attribute that is held at that offset. */
 static const char *field_name(void *closure)
 {
     const PyGetSetDef *entry = handler_getset;
-    while (entry->name != NULL && (entry->get != (getter)get_field || entry->closure != closure)) {
+    while (entry->name != NULL && entry->closure != closure) {
         entry++;
     }
     return entry->name != NULL ? entry->name : "?";
@@ -432,10 +504,10 @@ static int handler_traverse(HandlerObject *self, visitproc visit, void *arg)
     Py_VISIT(self->headers);
     Py_VISIT(self->buffer);
     Py_VISIT(self->reason);
-    Py_VISIT(self->transforms);
+    Py_VISIT(self->transforms.object);
     Py_VISIT(self->prepared_future);
-    Py_VISIT(self->path_args);
-    Py_VISIT(self->path_kwargs);
+    Py_VISIT(self->path_args.object);
+    Py_VISIT(self->path_kwargs.object);
     Py_VISIT(self->ui);
     Py_VISIT(self->dict);
     return 0;
@@ -448,10 +520,10 @@ static int handler_clear(HandlerObject *self)
     Py_CLEAR(self->headers);
     Py_CLEAR(self->buffer);
     Py_CLEAR(self->reason);
-    Py_CLEAR(self->transforms);
+    Py_CLEAR(self->transforms.object);
     Py_CLEAR(self->prepared_future);
-    Py_CLEAR(self->path_args);
-    Py_CLEAR(self->path_kwargs);
+    Py_CLEAR(self->path_args.object);
+    Py_CLEAR(self->path_kwargs.object);
     Py_CLEAR(self->ui);
     Py_CLEAR(self->dict);
     return 0;

@@ -12,6 +12,12 @@
 
 #include "connection.h"
 
+/* An attribute that is a list or a dict, mostly an empty one. */
+struct handler_container {
+    PyObject *object; /* owned or NULL */
+    bool unmade;      /* object is NULL and stands for an empty one, made when somebody looks */
+};
+
 typedef struct handler_object {
     PyObject_HEAD
     struct native_state *state;
@@ -20,10 +26,10 @@ typedef struct handler_object {
     PyObject *headers;         /* owned; NULL: Tornado's defaults, of the second `date` */
     PyObject *buffer;          /* owned: NULL (nothing written), one bytes object, or the list that Python sees */
     PyObject *reason;          /* owned; NULL: the standard one */
-    PyObject *transforms;      /* owned; NULL before _execute */
     PyObject *prepared_future; /* owned; NULL: None */
-    PyObject *path_args;       /* owned; NULL before _execute */
-    PyObject *path_kwargs;     /* owned */
+    struct handler_container transforms; /* nothing before _execute, and the next two */
+    struct handler_container path_args;
+    struct handler_container path_kwargs;
     PyObject *ui;              /* owned; NULL: not made yet */
     PyObject *dict;
     PyObject *weakrefs;
@@ -42,10 +48,14 @@ typedef struct handler_object {
 
 /* -- handler.c -- */
 
+/* handler_class(application, request, **kwargs), for any class; kwargs (a dict) may be NULL. New reference or NULL. */
+PyObject *handler_make(PyObject *handler_class, PyObject *application, PyObject *request, PyObject *kwargs);
 /* _headers as an object, made of the defaults if need be. Borrowed; NULL with an exception. */
 PyObject *handler_headers(HandlerObject *self);
 /* _write_buffer as the list that Python sees. Borrowed; NULL with an exception. */
 PyObject *handler_buffer_list(HandlerObject *self);
+/* Sets an attribute. Steals object; NULL: it is empty. */
+void handler_set_container(struct handler_container *container, PyObject *object);
 /* _reason as a str. Borrowed; NULL with an exception. */
 PyObject *handler_reason(HandlerObject *self);
 /* The hooks (guard.h) that the handler's class or the object itself changes. */

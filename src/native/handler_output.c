@@ -314,10 +314,11 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
  * Tornado's calls. */
 static RequestObject *flush_target(HandlerObject *self, uint64_t mask)
 {
-    if (self->transforms != NULL && (!PyList_CheckExact(self->transforms) || PyList_GET_SIZE(self->transforms) > 0)) {
+    PyObject *transforms = self->transforms.object;
+    if (transforms != NULL ? !PyList_CheckExact(transforms) || PyList_GET_SIZE(transforms) > 0 : !self->transforms.unmade) {
         return NULL;
     }
-    if ((mask & HOOK(add_header)) || self->transforms == NULL ||
+    if ((mask & HOOK(add_header)) ||
         (self->dict != NULL && PyDict_GetItemWithError(self->dict, NAME(self->state, _new_cookie)) != NULL)) {
         return NULL;
     }
@@ -381,7 +382,8 @@ static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssi
 {
     RequestObject *request = IS_PATCHED(self, flush) ? NULL : flush_target(self, handler_mask(self));
     if (request == NULL || count > 1 || kwnames != NULL) {
-        if (self->transforms != NULL && PyList_CheckExact(self->transforms) && PyList_GET_SIZE(self->transforms) > 0) {
+        PyObject *transforms = self->transforms.object;
+        if (transforms != NULL && PyList_CheckExact(transforms) && PyList_GET_SIZE(transforms) > 0) {
             return call_with_self(self, Py_NewRef(BOUND(self->state, flush_transformed)), args, count, kwnames);
         }
         return call_tornado(self, NAME(self->state, flush), args, count, kwnames);

@@ -239,6 +239,11 @@ static PyObject *decode_argument(HandlerObject *self, PyObject *value, PyObject 
 static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, uint64_t mask)
 {
     Py_ssize_t count = args ? PyTuple_GET_SIZE(args) : 0;
+    if (count == 0 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)) {
+        handler_set_container(&self->path_args, NULL);
+        handler_set_container(&self->path_kwargs, NULL);
+        return 1;
+    }
     PyObject *list = PyList_New(count);
     PyObject *dict = list ? PyDict_New() : NULL;
     if (dict == NULL) {
@@ -264,8 +269,8 @@ static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, ui
             }
         }
     }
-    Py_XSETREF(self->path_args, list);
-    Py_XSETREF(self->path_kwargs, dict);
+    handler_set_container(&self->path_args, list);
+    handler_set_container(&self->path_kwargs, dict);
     return 1;
 fail:
     Py_DECREF(list);
@@ -273,10 +278,18 @@ fail:
     return -1;
 }
 
+static bool is_safe(struct td_span method)
+{
+    return td_span_is(method, "GET") || td_span_is(method, "HEAD") || td_span_is(method, "OPTIONS");
+}
+
 /* XSRF and the like: called only if there is something that they would look at. */
 static int check_origin(HandlerObject *self, RequestObject *request, ApplicationObject *application, uint64_t mask)
 {
     struct native_state *state = self->state;
+    if (!(mask & HOOK(_cross_origin_protection)) && is_safe(td_head_method(request->head))) {
+        return 1;
+    }
     PyObject *hook = NAME(state, _cross_origin_protection);
     bool has_hook = PyObject_HasAttr(BOUND(state, tornado_RequestHandler), hook);
     if (!has_hook) {
@@ -284,11 +297,9 @@ static int check_origin(HandlerObject *self, RequestObject *request, Application
         hook = NAME(state, check_xsrf_cookie);
     }
     if (!has_hook || !(mask & HOOK(_cross_origin_protection))) {
-        struct td_span method = td_head_method(request->head);
-        bool safe = td_span_is(method, "GET") || td_span_is(method, "HEAD") || td_span_is(method, "OPTIONS");
         PyObject *xsrf = application_setting(application, NAME(state, xsrf_cookies));
         PyObject *origin = has_hook ? application_setting(application, NAME(state, cross_origin_protection)) : NULL;
-        if (safe || ((xsrf == NULL || PyObject_IsTrue(xsrf) == 0) && (origin == NULL || PyObject_IsTrue(origin) == 0))) {
+        if ((xsrf == NULL || PyObject_IsTrue(xsrf) == 0) && (origin == NULL || PyObject_IsTrue(origin) == 0)) {
             return 1;
         }
     }
@@ -334,14 +345,18 @@ static PyObject *dict_of_mapping(PyObject *mapping, PyObject *function)
 /* getattr(self, name)(*path_args, **path_kwargs) */
 static PyObject *call_method(HandlerObject *self, PyObject *name)
 {
-    Py_ssize_t count = self->path_args && PyList_CheckExact(self->path_args) ? PyList_GET_SIZE(self->path_args) : -1;
-    bool plain = count >= 0 && count <= SMALL_ARGS && self->path_kwargs && PyDict_CheckExact(self->path_kwargs) &&
-                 PyDict_GET_SIZE(self->path_kwargs) == 0;
-    if (plain) {
+    PyObject *list = self->path_args.object;
+    PyObject *dict = self->path_kwargs.object;
+    Py_ssize_t count = self->path_args.unmade ? 0 : -1;
+    if (list != NULL) {
+        count = PyList_CheckExact(list) ? PyList_GET_SIZE(list) : -1;
+    }
+    bool no_kwargs = dict != NULL ? PyDict_CheckExact(dict) && PyDict_GET_SIZE(dict) == 0 : self->path_kwargs.unmade;
+    if (count >= 0 && count <= SMALL_ARGS && no_kwargs) {
         PyObject *stack[SMALL_ARGS + 1];
         stack[0] = (PyObject *)self;
         for (Py_ssize_t i = 0; i < count; i++) {
-            stack[i + 1] = Py_NewRef(PyList_GET_ITEM(self->path_args, i));
+            stack[i + 1] = Py_NewRef(PyList_GET_ITEM(list, i));
         }
         PyObject *result = PyObject_VectorcallMethod(name, stack, (size_t)(count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         for (Py_ssize_t i = 0; i < count; i++) {
@@ -350,11 +365,15 @@ static PyObject *call_method(HandlerObject *self, PyObject *name)
         return result;
     }
     PyObject *method = PyObject_GetAttr((PyObject *)self, name);
-    PyObject *args = method ? PySequence_Tuple(self->path_args) : NULL;
-    PyObject *kwargs = args && self->path_kwargs ? dict_of_mapping(self->path_kwargs, method) : NULL;
-    PyObject *result = args && (kwargs || !self->path_kwargs) ? PyObject_Call(method, args, kwargs) : NULL;
+    list = method == NULL ? NULL : PyObject_GetAttr((PyObject *)self, NAME(self->state, path_args));
+    PyObject *args = list ? PySequence_Tuple(list) : NULL;
+    dict = args ? PyObject_GetAttr((PyObject *)self, NAME(self->state, path_kwargs)) : NULL;
+    PyObject *kwargs = dict ? dict_of_mapping(dict, method) : NULL;
+    PyObject *result = kwargs ? PyObject_Call(method, args, kwargs) : NULL;
     Py_XDECREF(method);
+    Py_XDECREF(list);
     Py_XDECREF(args);
+    Py_XDECREF(dict);
     Py_XDECREF(kwargs);
     return result;
 }
@@ -423,24 +442,25 @@ static int reset_caches(struct native_state *state, ApplicationObject *applicati
 
 static PyObject *make_handler(const struct route *route, ApplicationObject *application, RequestObject *request)
 {
-    PyObject *args[] = {NULL, (PyObject *)application, (PyObject *)request};
     PyObject *kwargs = NULL;
     if (route->handler_kwargs != NULL && (kwargs = dict_of_mapping(route->handler_kwargs, route->handler_class)) == NULL) {
         return NULL;
     }
-    PyObject *handler = PyObject_VectorcallDict(route->handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
+    PyObject *handler = handler_make(route->handler_class, (PyObject *)application, (PyObject *)request, kwargs);
     Py_XDECREF(kwargs);
     return handler;
+}
+
+static bool has_transforms(const ApplicationObject *application)
+{
+    PyObject *classes = application->transforms;
+    return classes != NULL && (!PyList_CheckExact(classes) || PyList_GET_SIZE(classes) > 0);
 }
 
 /* [t(request) for t in application.transforms] */
 static PyObject *make_transforms(ApplicationObject *application, RequestObject *request)
 {
-    PyObject *classes = application->transforms;
-    if (classes == NULL || (PyList_CheckExact(classes) && PyList_GET_SIZE(classes) == 0)) {
-        return PyList_New(0);
-    }
-    PyObject *list = PySequence_List(classes);
+    PyObject *list = has_transforms(application) ? PySequence_List(application->transforms) : PyList_New(0);
     for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
         PyObject *transform = PyObject_CallOneArg(PyList_GET_ITEM(list, i), (PyObject *)request);
         if (transform == NULL) {
@@ -480,8 +500,7 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
     int status = reset_caches(state, application);
     if (status == 0) {
         handler = make_handler(&route, application, request);
-        transforms = handler ? make_transforms(application, request) : NULL;
-        status = transforms ? 0 : -1;
+        status = handler ? 0 : -1;
     }
     if (status == 0) {
         /* An __init__ that does not call its base's leaves a handler without request: Tornado's own frame says what is missing.
@@ -489,14 +508,17 @@ static int run(ServerConnectionObject *connection, ApplicationObject *applicatio
         bool native =
             PyObject_TypeCheck(handler, state->handler_type) && !(handler_mask((HandlerObject *)handler) & HOOK(_execute)) &&
             ((HandlerObject *)handler)->request == (PyObject *)request && ((HandlerObject *)handler)->application != NULL;
-        if (!native) {
+        if ((!native || has_transforms(application)) && (transforms = make_transforms(application, request)) == NULL) {
+            status = -1;
+        }
+        else if (!native) {
             COUNTED(state, executed);
             status = run_general(state, handler, transforms, &route);
         }
         else {
             COUNTED(state, handled);
             HandlerObject *self = (HandlerObject *)handler;
-            Py_XSETREF(self->transforms, Py_NewRef(transforms));
+            handler_set_container(&self->transforms, Py_XNewRef(transforms));
             if (execute(self, request, application, route.path_args, route.path_kwargs) < 0) {
                 status = handle_exception(self);
                 *leave = status < 0;

@@ -80,6 +80,8 @@
     X(on_finish) \
     X(options) \
     X(patch) \
+    X(path_args) \
+    X(path_kwargs) \
     X(post) \
     X(prepare) \
     X(protocol) \
