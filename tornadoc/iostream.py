@@ -279,6 +279,10 @@ def take_over(
         except BaseException:
             sock.detach()  # the connection goes on with it
             raise
+    return _become(cls, stand_in)
+
+
+def _become(cls: type[_Stream], stand_in: ConnectionStream) -> _Stream:
     del stand_in._connection
     stand_in.__class__ = cls  # type: ignore[assignment]
     stream = typing.cast(_Stream, stand_in)
@@ -288,8 +292,7 @@ def take_over(
 
 def let_go(stand_in: ConnectionStream) -> IOStream:
     """The stream of a connection that was closed before it left HTTP: it is closed."""
-    cls: type[IOStream] = SSLIOStream if isinstance(stand_in, SSLIOStream) else IOStream
-    return take_over(cls, stand_in, lambda: None)
+    return _become(SSLIOStream if isinstance(stand_in, SSLIOStream) else IOStream, stand_in)
 
 
 def go_on(stream: IOStream, unread: bytes, unsent: bytes) -> None:

@@ -271,8 +271,8 @@ int conn_resumed(ServerConnectionObject *self, PyObject *future)
 
 /* -- the body -- */
 
-/* Moves body bytes from input to out, up to limit in all: small chunks are put together, since a client's chunking must not decide
- * how often Python is called. TD_OK: the limit is reached; else as td_body_next. */
+/* Moves body bytes from input to out, up to limit in all: small chunks are put together, since a client's chunking must not
+ * decide how often Python is called. TD_OK: the limit is reached; else as td_body_next. */
 static enum td_status gather(ServerConnectionObject *self, struct td_span input, size_t *consumed, char *out, size_t limit,
                              size_t *gathered, struct td_verdict *why)
 {
