@@ -240,6 +240,8 @@ class ConnectionStream(IOStream):
         raise AssertionError("Already reading")
 
     def _closed_by_connection(self) -> None:
+        if self._connection is None:
+            return
         self._closed = True
         self._connection = None
         if self.socket is not None:

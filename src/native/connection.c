@@ -81,7 +81,13 @@ void conn_clear_exchange(ServerConnectionObject *self)
 
 /* -- closing -- */
 
-static void close_descriptor(ServerConnectionObject *self)
+/* As far as Python can see: Tornado has closed a connection that lingers. */
+static bool is_closed(const ServerConnectionObject *self)
+{
+    return self->phase == CONN_CLOSED || (self->phase == CONN_LINGER && self->out.size == 0);
+}
+
+static void close_stream(ServerConnectionObject *self)
 {
     if (self->stream != NULL) {
         PyObject *result = PyObject_CallMethodNoArgs(self->stream, NAME(self->state, _closed_by_connection));
@@ -90,6 +96,11 @@ static void close_descriptor(ServerConnectionObject *self)
         }
         Py_XDECREF(result);
     }
+}
+
+static void close_descriptor(ServerConnectionObject *self)
+{
+    close_stream(self);
     if (self->tls != NULL) {
         tls_clear(self->tls);
     }
@@ -223,6 +234,12 @@ void conn_close_gracefully(ServerConnectionObject *self)
         self->rest_fault = (uint8_t)conn_rest_fault(self);
     }
     td_inbuf_clear(&self->in);
+    PyObject *exception = errors_take();
+    close_stream(self);
+    errors_give(exception);
+    if (self->phase == CONN_CLOSED) {
+        return;
+    }
     shutdown(self->fd, SHUT_WR);
     self->linger_bytes = 0;
     if (conn_set_deadline(self, td_clock_after(engine_now(self->engine), LINGER_SECONDS)) < 0) {
@@ -361,7 +378,7 @@ PyObject *conn_stream(ServerConnectionObject *self)
 {
     if (self->stream == NULL) {
         PyObject *make = self->tls == NULL ? BOUND(self->state, make_stream) : BOUND(self->state, tls_stream);
-        self->stream = PyObject_CallFunction(make, "Oi", (PyObject *)self, self->fd);
+        self->stream = PyObject_CallFunction(make, "Oi", (PyObject *)self, is_closed(self) ? -1 : self->fd);
     }
     return self->stream;
 }
@@ -575,12 +592,12 @@ static PyObject *method_ended(ServerConnectionObject *self, PyObject *Py_UNUSED(
 
 static PyObject *method_closed(ServerConnectionObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(self->phase == CONN_CLOSED);
+    return PyBool_FromLong(is_closed(self));
 }
 
 static PyObject *method_write(ServerConnectionObject *self, PyObject *data)
 {
-    if (self->phase == CONN_CLOSED) {
+    if (is_closed(self)) {
         PyErr_SetNone(BOUND(self->state, StreamClosedError));
         return NULL;
     }

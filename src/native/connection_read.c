@@ -235,6 +235,8 @@ int conn_request_failed(ServerConnectionObject *self)
         conn_close(self);
         return -1;
     }
+    /* As in Tornado, the socket is open yet. */
+    conn_tell_delegate(self);
     conn_close(self);
     return 0;
 }

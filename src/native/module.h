@@ -91,9 +91,9 @@ struct native_state *native_state_of(PyTypeObject *type);
 NATIVE_TYPES(X)
 #undef X
 
-/* tp_new of types whose objects only the native code makes: TypeError. */
 /* An object of the type; of an abstract class, the TypeError that object.__new__() has for it. */
 PyObject *native_alloc(PyTypeObject *type);
+/* tp_new of types whose objects only the native code makes: TypeError. */
 PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */

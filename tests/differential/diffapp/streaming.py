@@ -60,7 +60,7 @@ class Stream(web.RequestHandler):
 
     def on_connection_close(self):
         super().on_connection_close()
-        log.info("on_connection_close %d", len(self.body))
+        log.info("on_connection_close %s %d", self.request.connection.stream.closed(), len(self.body))
 
 
 @web.stream_request_body
