@@ -1,5 +1,7 @@
 """HOOKS of connections over TLS; see evil_http.py. The victim's client is a plain one, whose bytes are made here."""
 
+import asyncio
+
 import evil_http
 import evil_http_connections
 import evil_http_handlers
@@ -31,21 +33,28 @@ def over(client):
     return TLSClient(client.reader, client.writer, client_context())
 
 
+async def say_hello(scene, client):
+    """A handshake and a request, as far as they go."""
+    tls = over(client)
+    handshake = asyncio.ensure_future(tls.handshake())
+    while not handshake.done() and not (scene.fired and scene.deed_name in evil_http.NO_SERVICE):
+        # Without the engine that it shares with the server, the client would hear of nothing.
+        await asyncio.wait([handshake], timeout=0.1)
+    handshake.cancel()
+    try:
+        await handshake
+        tls.send(request("/v"))
+    except (OSError, asyncio.CancelledError):
+        pass  # the connection is gone, or its handshake failed
+
+
 @hook
 def tls_server_name(scene):
     """The callback that a context calls in the middle of a handshake."""
     context = server_context()
     context.sni_callback = lambda sock, name, context: scene.fire()
 
-    async def hello(client):
-        tls = over(client)
-        try:
-            await tls.handshake()
-            tls.send(request("/v"))
-        except OSError:
-            pass  # the connection is gone, or its handshake failed
-
-    return secure(plan(simple(), send=[hello]), context)
+    return secure(plan(simple(), send=[lambda client: say_hello(scene, client)]), context)
 
 
 @hook
@@ -56,12 +65,7 @@ def tls_server_name_late(scene):
 
     async def hello(client):
         context.sni_callback = lambda sock, name, context: scene.fire()
-        tls = over(client)
-        try:
-            await tls.handshake()
-            tls.send(request("/v"))
-        except OSError:
-            pass
+        await say_hello(scene, client)
 
     made["send"] = [hello]
     return secure(made, context)
