@@ -162,7 +162,8 @@ class EditableWheel(editable_wheel):
                 archive.writestr(info, data)
 
 
-native = sys.platform.startswith("linux") and not flag("TORNADOC_PURE")
+# tornadoc/_support.py says the same to who imports it.
+native = sys.platform.startswith("linux") and sys.version_info < (3, 14) and not flag("TORNADOC_PURE")
 
 setup(
     ext_modules=[extension()] if native else [],

@@ -1,4 +1,4 @@
-"""Where tornadoc can run: the one place that names the versions of Tornado it is tested with."""
+"""Where tornadoc can run: the one place that names the versions of Tornado and of CPython it is tested with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import sys
 #: From the first of these versions, up to but not including the second. pyproject.toml asks pip for the same.
 TESTED = ((6, 5, 10), (6, 7))
 TESTED_TEXT = "6.5.10 to 6.6.x"
+
+#: The same of CPython: the native code knows what lies within its objects. setup.py leaves the extension out elsewhere.
+TESTED_PYTHON = ((3, 10), (3, 14))
+TESTED_PYTHON_TEXT = "3.10 to 3.13"
 
 #: The environment variable that installs tornadoc, demands it or forbids it, and its values.
 VARIABLE = "TORNADOC"
@@ -43,6 +47,8 @@ def why_not() -> str | None:
         return "tornadoc needs Linux (epoll); this is " + sys.platform
     if sys.implementation.name != "cpython" or "t" in getattr(sys, "abiflags", ""):
         return "tornadoc needs CPython with the GIL"
+    if not TESTED_PYTHON[0] <= sys.version_info[:2] < TESTED_PYTHON[1]:
+        return "CPython %d.%d is not among the tested versions (%s)" % (*sys.version_info[:2], TESTED_PYTHON_TEXT)
     import tornado
 
     if not is_tested(tornado.version_info):

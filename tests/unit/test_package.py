@@ -133,14 +133,17 @@ def test_command_line_help_and_version():
     assert result.returncode == 2 and "usage" in result.stdout
 
 
-def test_elsewhere_it_is_inactive_and_everything_is_tornados():
+@pytest.mark.parametrize(
+    "name, value, why", [("platform", "darwin", "darwin"), ("version_info", (3, 14, 0, "final", 0), "CPython 3.14 is not")]
+)
+def test_elsewhere_it_is_inactive_and_everything_is_tornados(name, value, why):
     out = run(
-        code="""
+        code=f"""
         import sys, warnings
-        import tornado.web  # before the platform changes: the standard library looks at it, too
-        sys.platform = "darwin"
+        import tornado.web  # before the change: the standard library looks at it, too
+        sys.{name} = {value!r}
         import tornadoc, tornadoc.web, tornadoc.routing
-        assert not tornadoc.active and "darwin" in tornadoc.why_inactive
+        assert not tornadoc.active and {why!r} in tornadoc.why_inactive
         assert tornadoc.web is tornado.web and "tornadoc._native" not in sys.modules
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
