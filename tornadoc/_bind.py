@@ -30,6 +30,7 @@ import tornado.web
 from tornadoc import (
     _access_log,
     _engine,
+    _json_text,
     _native,
     _run,
     _stream_callbacks,
@@ -123,6 +124,8 @@ def bind() -> None:
         write_with_callback=http1connection.write_with_callback,
         WeakValueDictionary=weakref.WeakValueDictionary,
         write_access_line=_access_log.write_line,
+        # None if something is replaced already
+        json_parts=_json_text.find_parts(),
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,

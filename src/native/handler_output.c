@@ -10,6 +10,7 @@
 #include "exchange.h"
 #include "guard.h"
 #include "headers.h"
+#include "json_text.h"
 #include "request.h"
 
 #include "core/http_response.h"
@@ -109,8 +110,8 @@ static PyObject *convert_value(HandlerObject *self, PyObject *value)
     return text;
 }
 
-/* self._headers[name] = text */
-static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
+/* self._headers[name] = text. normal: the name is in Http-Header-Case. */
+static int put_header_as(HandlerObject *self, PyObject *name, PyObject *text, bool normal)
 {
     PyObject *headers = handler_headers(self);
     if (headers == NULL) {
@@ -119,10 +120,20 @@ static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
     if (!headers_is_plain(self->state, headers)) {
         return PyObject_SetItem(headers, name, text);
     }
-    PyObject *normal = headers_normalize(self->state, name);
-    int status = normal ? headers_set_normal((HeadersObject *)headers, normal, text) : -1;
-    Py_XDECREF(normal);
+    PyObject *normal_name = normal ? Py_NewRef(name) : headers_normalize(self->state, name);
+    int status = normal_name ? headers_set_normal((HeadersObject *)headers, normal_name, text) : -1;
+    Py_XDECREF(normal_name);
     return status;
+}
+
+static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
+{
+    return put_header_as(self, name, text, false);
+}
+
+static int put_normal_header(HandlerObject *self, PyObject *name, PyObject *text)
+{
+    return put_header_as(self, name, text, true);
 }
 
 static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
@@ -141,7 +152,7 @@ static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, P
 
 static int append_chunk(HandlerObject *self, PyObject *bytes)
 {
-    if (self->buffer == NULL) {
+    if (self->buffer == NULL && PyBytes_CheckExact(bytes)) {
         self->buffer = Py_NewRef(bytes);
         return 0;
     }
@@ -149,10 +160,25 @@ static int append_chunk(HandlerObject *self, PyObject *bytes)
     return list ? PyList_Append(list, bytes) : -1;
 }
 
-static int write_json(HandlerObject *self, PyObject *chunk)
+/* escape.utf8(text). Steals text, which may be NULL. New reference or NULL. */
+static PyObject *encode_text(struct native_state *state, PyObject *text)
+{
+    if (text == NULL || PyBytes_CheckExact(text)) {
+        return text;
+    }
+    PyObject *result = PyUnicode_Check(text) ? PyUnicode_AsUTF8String(text)
+                                             : PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, utf8), text);
+    Py_DECREF(text);
+    return result;
+}
+
+static int write_json(HandlerObject *self, PyObject *dict)
 {
     struct native_state *state = self->state;
-    PyObject *text = PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, json_encode), chunk);
+    PyObject *text = json_text_of(state, dict);
+    if (text == NULL && !PyErr_Occurred()) {
+        text = PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, json_encode), dict);
+    }
     if (text == NULL) {
         return -1;
     }
@@ -164,15 +190,15 @@ static int write_json(HandlerObject *self, PyObject *chunk)
         Py_XDECREF(result);
     }
     else {
-        status = put_header(self, TEXT(state, content_type), TEXT(state, json));
+        status = put_normal_header(self, TEXT(state, content_type), TEXT(state, json));
     }
-    PyObject *bytes = NULL;
-    if (status == 0) {
-        bytes = PyUnicode_Check(text) ? PyUnicode_AsUTF8String(text) : PyBytes_FromObject(text);
-        status = bytes ? append_chunk(self, bytes) : -1;
+    if (status < 0) {
+        Py_DECREF(text);
+        return -1;
     }
+    PyObject *bytes = encode_text(state, text);
+    status = bytes ? append_chunk(self, bytes) : -1;
     Py_XDECREF(bytes);
-    Py_DECREF(text);
     return status;
 }
 
@@ -456,10 +482,11 @@ static int has_header(HandlerObject *self, PyObject *normal_name)
     return present;
 }
 
+/* The name is in Http-Header-Case. */
 static int put_latin1_header(HandlerObject *self, PyObject *name, const char *text, size_t len)
 {
     PyObject *value = convert_latin1(td_span_of(text, len));
-    int status = value ? put_header(self, name, value) : -1;
+    int status = value ? put_normal_header(self, name, value) : -1;
     Py_XDECREF(value);
     return status;
 }

@@ -65,6 +65,7 @@ struct native_state {
     PyObject *texts[TEXT_COUNT];  /* the same, by enum native_text */
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
+    unsigned int json_class_tag;  /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
     PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */

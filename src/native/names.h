@@ -102,6 +102,7 @@
     X(static_hash_cache) \
     X(SUPPORTED_METHODS) \
     X(update) \
+    X(utf8) \
     X(warning) \
     X(write) \
     X(write_headers) \
@@ -371,6 +372,7 @@ enum native_text {
     X(flush_transformed) \
     X(web_globals) \
     X(write_access_line) \
+    X(json_parts) \
     /* end */
 /* clang-format on */
 

@@ -1,0 +1,97 @@
+"""What makes Tornado's json_encode() give the text it gives: native code writes that text itself as long as all of it is stock."""
+
+from __future__ import annotations
+
+import json
+import json.encoder
+import types
+from json import JSONEncoder
+from typing import Any
+
+import _json
+import tornado.escape
+
+from tornadoc._originals import originals
+
+_ENCODER = {
+    "skipkeys": False,
+    "ensure_ascii": True,
+    "check_circular": True,
+    "allow_nan": True,
+    "sort_keys": False,
+    "indent": None,
+}
+_DUMPS = {**_ENCODER, "cls": None, "separators": None, "default": None}
+_SEPARATORS = {"item_separator": ", ", "key_separator": ": "}
+#: Only called for what native code leaves to json, or not with this encoder at all.
+_IRRELEVANT = {"default", "__init__", "__doc__"}
+
+
+def _relevant() -> dict[str, Any]:
+    return {name: value for name, value in vars(JSONEncoder).items() if name not in _IRRELEVANT}
+
+
+_class = _relevant()
+
+
+def class_is_stock() -> bool:
+    """Are the attributes of `JSONEncoder` that matter what they were when tornadoc was imported?"""
+    now = _relevant()
+    return (
+        type(JSONEncoder) is type
+        and JSONEncoder.__mro__ == (JSONEncoder, object)
+        and now.keys() == _class.keys()
+        and all(value is _class[name] for name, value in now.items())
+    )
+
+
+def _is_same(found: dict[str, Any] | None, expected: dict[str, Any]) -> bool:
+    return found is not None and found.keys() == expected.keys() and all(found[name] is expected[name] for name in expected)
+
+
+def _is_plain(function: object, module: types.ModuleType) -> bool:
+    return type(function) is types.FunctionType and function.__code__.co_filename == module.__file__
+
+
+def find_parts() -> tuple[Any, ...] | None:
+    """What native code compares with what it finds, or None if somebody has replaced some of it already.
+
+    Names in modules and what they stand for; functions and their code; the defaults of dumps(); the encoder's attributes.
+    """
+    encode = tornado.escape.json_encode
+    dumps = json.dumps
+    encoder = json._default_encoder  # type: ignore[attr-defined]
+    methods = originals(JSONEncoder)
+    if (
+        tornado.escape.json is not json
+        or not _is_plain(encode, tornado.escape)
+        or not _is_plain(dumps, json)
+        or not _is_same(dumps.__kwdefaults__, _DUMPS)
+        or type(encoder) is not JSONEncoder
+        or not _is_same(vars(encoder), _ENCODER)
+        or not class_is_stock()
+        or not {"encode", "iterencode", *_SEPARATORS} <= methods.keys()
+        or any(methods[name] != text for name, text in _SEPARATORS.items())
+        or json.encoder.c_make_encoder is not _json.make_encoder  # type: ignore[attr-defined]
+        or json.encoder.encode_basestring_ascii is not _json.encode_basestring_ascii
+    ):
+        return None
+    names = (
+        (vars(tornado.escape), "json_encode", encode),
+        (vars(tornado.escape), "json", json),
+        (vars(json), "dumps", dumps),
+        (vars(json), "_default_encoder", encoder),
+        (vars(json.encoder), "c_make_encoder", _json.make_encoder),
+        (vars(json.encoder), "encode_basestring_ascii", _json.encode_basestring_ascii),
+    )
+    functions = tuple((each, each.__code__) for each in (encode, dumps, methods["encode"], methods["iterencode"]))
+    return (
+        names,
+        functions,
+        dumps,
+        tuple(dumps.__kwdefaults__.items()),  # type: ignore[union-attr]
+        encoder,
+        tuple(vars(encoder).items()),
+        JSONEncoder,
+        class_is_stock,
+    )
