@@ -50,6 +50,21 @@ static int add_text(HeadersObject *headers, PyObject *name, const char *text, si
     return status;
 }
 
+/* The Date header of that second, kept for the next answer. Borrowed or NULL. */
+static PyObject *date_text(struct native_state *state, time_t second)
+{
+    if (state->date_text == NULL || state->date_second != second) {
+        struct td_date_cache date = {0};
+        PyObject *text = convert_latin1(td_span_of(td_date_text(&date, second), TD_DATE_LEN));
+        if (text == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(state->date_text, text);
+        state->date_second = second;
+    }
+    return state->date_text;
+}
+
 PyObject *handler_headers(HandlerObject *self)
 {
     struct native_state *state = self->state;
@@ -61,12 +76,11 @@ PyObject *handler_headers(HandlerObject *self)
         return NULL;
     }
     HeadersObject *headers = (HeadersObject *)object;
-    struct td_date_cache date = {0};
-    td_date_text(&date, (time_t)self->date);
+    PyObject *date = date_text(state, (time_t)self->date);
     char number[24];
-    if (headers_set_normal(headers, TEXT(state, server), BOUND(state, server_version)) < 0 ||
+    if (date == NULL || headers_set_normal(headers, TEXT(state, server), BOUND(state, server_version)) < 0 ||
         headers_set_normal(headers, TEXT(state, content_type), TEXT(state, html)) < 0 ||
-        add_text(headers, TEXT(state, date), date.text, TD_DATE_LEN) < 0 ||
+        headers_set_normal(headers, TEXT(state, date), date) < 0 ||
         (self->etag[0] != '\0' && add_text(headers, TEXT(state, etag), self->etag, strlen(self->etag)) < 0) ||
         (self->content_length >= 0 &&
          add_text(headers, TEXT(state, content_length), number,

@@ -274,10 +274,7 @@ static int64_t buffer_size(HandlerObject *self)
 
 /* -- flush -- */
 
-static enum td_status put_text(ServerConnectionObject *connection, const char *name, struct td_span value)
-{
-    return td_response_field(&connection->out, td_span_of(name, strlen(name)), value);
-}
+#define LITERAL(text) td_span_of(text, sizeof(text) - 1)
 
 /* The head of an answer whose headers nobody touched: written without a header object. content_length < 0: not known. */
 static int put_default_head(HandlerObject *self, ServerConnectionObject *connection, PyObject *chunk)
@@ -302,33 +299,25 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
     }
     const char *date = td_date_text(&connection->engine->date, (time_t)self->date);
     char number[24];
-    enum td_status status = td_response_status_line(out, (int)self->status_code, reason);
-    if (status == TD_OK) {
-        status = put_text(connection, "Server", server);
+    struct td_line lines[7];
+    size_t count = 0;
+    lines[count++] = (struct td_line){LITERAL("Server"), server};
+    lines[count++] = (struct td_line){LITERAL("Content-Type"), html};
+    lines[count++] = (struct td_line){LITERAL("Date"), td_span_of(date, TD_DATE_LEN)};
+    if (self->etag[0] != '\0') {
+        lines[count++] = (struct td_line){LITERAL("Etag"), td_span_of(self->etag, strlen(self->etag))};
     }
-    if (status == TD_OK) {
-        status = put_text(connection, "Content-Type", html);
-    }
-    if (status == TD_OK) {
-        status = put_text(connection, "Date", td_span_of(date, TD_DATE_LEN));
-    }
-    if (status == TD_OK && self->etag[0] != '\0') {
-        status = put_text(connection, "Etag", td_span_of(self->etag, strlen(self->etag)));
-    }
-    if (status == TD_OK && self->content_length >= 0) {
+    if (self->content_length >= 0) {
         char *end = td_format_decimal(number, (uint64_t)self->content_length);
-        status = put_text(connection, "Content-Length", td_span_of(number, (size_t)(end - number)));
+        lines[count++] = (struct td_line){LITERAL("Content-Length"), td_span_of(number, (size_t)(end - number))};
     }
-    if (status == TD_OK && (self->closes || self->keeps)) {
-        status = put_text(connection, "Connection", self->closes ? td_span_of("close", 5) : td_span_of("Keep-Alive", 10));
+    if (self->closes || self->keeps) {
+        lines[count++] = (struct td_line){LITERAL("Connection"), self->closes ? LITERAL("close") : LITERAL("Keep-Alive")};
     }
-    if (status == TD_OK && connection->chunking) {
-        status = put_text(connection, "Transfer-Encoding", td_span_of("chunked", 7));
+    if (connection->chunking) {
+        lines[count++] = (struct td_line){LITERAL("Transfer-Encoding"), LITERAL("chunked")};
     }
-    if (status == TD_OK) {
-        status = td_outbuf_append(out, "\r\n", 2);
-    }
-    if (status != TD_OK) {
+    if (td_response_head(out, (int)self->status_code, reason, lines, count) != TD_OK) {
         conn_close_soon(connection);
         PyErr_NoMemory();
         return -1;

@@ -328,6 +328,7 @@ static int native_clear(PyObject *module)
     }
     Py_CLEAR(state->normal_names);
     Py_CLEAR(state->loop_keyword);
+    Py_CLEAR(state->date_text);
     Py_CLEAR(state->exit_exception);
     Py_CLEAR(state->stack_run);
     Py_CLEAR(state->stack_spawn);

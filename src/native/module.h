@@ -8,6 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
+#include <time.h>
 
 #include "names.h"
 
@@ -66,6 +67,9 @@ struct native_state {
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     unsigned int json_class_tag;  /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
+    unsigned int plain_headers_tag; /* that of HTTPHeaders when it was last found native (headers.c); 0: never */
+    PyObject *date_text;          /* owned: the Date header of the second date_second (handler.c) */
+    time_t date_second;
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
     PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */
