@@ -56,7 +56,7 @@ def _is_plain(function: object, module: types.ModuleType) -> bool:
 def find_parts() -> tuple[Any, ...] | None:
     """What native code compares with what it finds, or None if somebody has replaced some of it already.
 
-    Names in modules and what they stand for; functions and their code; the defaults of dumps(); the encoder's attributes.
+    Modules; names in them and what they stand for; functions and their code; the defaults of dumps(); the encoder's attributes.
     """
     encode = tornado.escape.json_encode
     dumps = json.dumps
@@ -76,16 +76,18 @@ def find_parts() -> tuple[Any, ...] | None:
         or json.encoder.encode_basestring_ascii is not _json.encode_basestring_ascii
     ):
         return None
+    modules = vars(tornado.escape), vars(json), vars(json.encoder)
     names = (
-        (vars(tornado.escape), "json_encode", encode),
-        (vars(tornado.escape), "json", json),
-        (vars(json), "dumps", dumps),
-        (vars(json), "_default_encoder", encoder),
-        (vars(json.encoder), "c_make_encoder", _json.make_encoder),
-        (vars(json.encoder), "encode_basestring_ascii", _json.encode_basestring_ascii),
+        (modules[0], "json_encode", encode),
+        (modules[0], "json", json),
+        (modules[1], "dumps", dumps),
+        (modules[1], "_default_encoder", encoder),
+        (modules[2], "c_make_encoder", _json.make_encoder),
+        (modules[2], "encode_basestring_ascii", _json.encode_basestring_ascii),
     )
     functions = tuple((each, each.__code__) for each in (encode, dumps, methods["encode"], methods["iterencode"]))
     return (
+        modules,
         names,
         functions,
         dumps,

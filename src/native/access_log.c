@@ -73,7 +73,10 @@ static int write_stock_line(HandlerObject *handler, uint64_t mask)
 int access_log_request(HandlerObject *handler, uint64_t mask)
 {
     struct native_state *state = handler->state;
-    PyObject *application = PyObject_GetAttr((PyObject *)handler, NAME(state, application));
+    /* A class that has the attribute itself would have the mask say so; but the program may look attributes up its own way. */
+    PyObject *application = Py_TYPE(handler)->tp_getattro == PyObject_GenericGetAttr && handler->application != NULL
+                                ? Py_NewRef(handler->application)
+                                : PyObject_GetAttr((PyObject *)handler, NAME(state, application));
     if (application == NULL) {
         return -1;
     }

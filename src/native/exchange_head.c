@@ -243,8 +243,11 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
         return -1;
     }
     conn_start_answer(connection, (int)code, length);
-    if (connection->chunking && PyObject_SetItem(headers, TEXT(state, transfer_encoding), TEXT(state, chunked)) < 0) {
-        return -1;
+    if (connection->chunking) {
+        if (PyObject_SetItem(headers, TEXT(state, transfer_encoding), TEXT(state, chunked)) < 0) {
+            return -1;
+        }
+        plain = headers_is_plain(state, headers);
     }
     struct td_span reason_span;
     if (!PyUnicode_Check(reason) || !PyUnicode_IS_ASCII(reason) || !convert_latin1_span(reason, &reason_span)) {

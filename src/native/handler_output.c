@@ -437,20 +437,25 @@ static int compute_etag(HandlerObject *self, char etag[48])
         }
     }
     Py_XDECREF(buffer);
-    PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, hexdigest)) : NULL;
+    PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, digest)) : NULL;
     Py_XDECREF(hasher);
-    struct td_span span;
-    if (digest == NULL || !convert_latin1_span(digest, &span) || span.len != 40) {
+    if (digest == NULL || !PyBytes_Check(digest) || PyBytes_GET_SIZE(digest) != 20) {
         Py_XDECREF(digest);
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "sha1 gave no hexadecimal digest");
+            PyErr_SetString(PyExc_ValueError, "sha1 gave no digest");
         }
         return -1;
     }
-    etag[0] = '"';
-    memcpy(etag + 1, span.data, 40);
-    etag[41] = '"';
-    etag[42] = '\0';
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *from = (const unsigned char *)PyBytes_AS_STRING(digest);
+    char *to = etag;
+    *to++ = '"';
+    for (int i = 0; i < 20; i++) {
+        *to++ = digits[from[i] >> 4];
+        *to++ = digits[from[i] & 15];
+    }
+    *to++ = '"';
+    *to = '\0';
     Py_DECREF(digest);
     return 0;
 }

@@ -14,7 +14,53 @@
 /* -- is everything stock? -- */
 
 /* A tuple that tornadoc/_json_text.py makes. */
-enum { PART_NAMES, PART_FUNCTIONS, PART_DUMPS, PART_DEFAULTS, PART_ENCODER, PART_ATTRIBUTES, PART_CLASS, PART_CLASS_IS_STOCK };
+enum {
+    PART_MODULES,
+    PART_NAMES,
+    PART_FUNCTIONS,
+    PART_DUMPS,
+    PART_DEFAULTS,
+    PART_ENCODER,
+    PART_ATTRIBUTES,
+    PART_CLASS,
+    PART_CLASS_IS_STOCK
+};
+
+#if PY_VERSION_HEX < 0x030c0000
+/* Up to CPython 3.11 no two dicts, or states of a dict, have the same version (PEP 509). */
+#define DICT_VERSION(dict) (((PyDictObject *)(dict))->ma_version_tag)
+#else
+#define DICT_VERSION(dict) ((void)(dict), UINT64_C(0))
+#endif
+
+/* The dicts that decide. */
+struct dicts {
+    PyObject *of[NATIVE_JSON_DICTS]; /* borrowed */
+};
+
+static bool find_dicts(PyObject *parts, struct dicts *dicts)
+{
+    PyObject *modules = PyTuple_GET_ITEM(parts, PART_MODULES);
+    PyObject **attributes = _PyObject_GetDictPtr(PyTuple_GET_ITEM(parts, PART_ENCODER));
+    int count = 0;
+    dicts->of[count++] = PyFunction_GET_KW_DEFAULTS(PyTuple_GET_ITEM(parts, PART_DUMPS));
+    dicts->of[count++] = attributes ? *attributes : NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(modules) && count < NATIVE_JSON_DICTS; i++) {
+        dicts->of[count++] = PyTuple_GET_ITEM(modules, i);
+    }
+    return count == NATIVE_JSON_DICTS && dicts->of[0] != NULL && dicts->of[1] != NULL;
+}
+
+/* Are they as they were when they were found stock? */
+static bool dicts_are_known(struct native_state *state, const struct dicts *dicts)
+{
+    bool known = true;
+    for (int i = 0; i < NATIVE_JSON_DICTS; i++) {
+        uint64_t version = DICT_VERSION(dicts->of[i]);
+        known &= version != 0 && version == state->json_versions[i];
+    }
+    return known;
+}
 
 static bool names_are_stock(PyObject *names)
 {
@@ -41,7 +87,7 @@ static bool functions_are_stock(PyObject *functions)
 /* Are these the dict's items, in this order? */
 static bool dict_is_stock(PyObject *dict, PyObject *items)
 {
-    if (dict == NULL || PyDict_GET_SIZE(dict) != PyTuple_GET_SIZE(items)) {
+    if (PyDict_GET_SIZE(dict) != PyTuple_GET_SIZE(items)) {
         return false;
     }
     Py_ssize_t position = 0;
@@ -78,18 +124,21 @@ static int class_is_stock(struct native_state *state, PyObject *parts)
 static int is_stock(struct native_state *state)
 {
     PyObject *parts = BOUND(state, json_parts);
-    if (!PyTuple_CheckExact(parts) || !names_are_stock(PyTuple_GET_ITEM(parts, PART_NAMES)) ||
-        !functions_are_stock(PyTuple_GET_ITEM(parts, PART_FUNCTIONS)) ||
-        !dict_is_stock(PyFunction_GET_KW_DEFAULTS(PyTuple_GET_ITEM(parts, PART_DUMPS)), PyTuple_GET_ITEM(parts, PART_DEFAULTS))) {
+    struct dicts dicts;
+    if (!PyTuple_CheckExact(parts) || !functions_are_stock(PyTuple_GET_ITEM(parts, PART_FUNCTIONS)) ||
+        (PyObject *)Py_TYPE(PyTuple_GET_ITEM(parts, PART_ENCODER)) != PyTuple_GET_ITEM(parts, PART_CLASS) ||
+        !find_dicts(parts, &dicts)) {
         return 0;
     }
-    PyObject *encoder = PyTuple_GET_ITEM(parts, PART_ENCODER);
-    if ((PyObject *)Py_TYPE(encoder) != PyTuple_GET_ITEM(parts, PART_CLASS)) {
-        return 0;
-    }
-    PyObject **attributes = _PyObject_GetDictPtr(encoder);
-    if (attributes == NULL || !dict_is_stock(*attributes, PyTuple_GET_ITEM(parts, PART_ATTRIBUTES))) {
-        return 0;
+    if (!dicts_are_known(state, &dicts)) {
+        if (!names_are_stock(PyTuple_GET_ITEM(parts, PART_NAMES)) ||
+            !dict_is_stock(dicts.of[0], PyTuple_GET_ITEM(parts, PART_DEFAULTS)) ||
+            !dict_is_stock(dicts.of[1], PyTuple_GET_ITEM(parts, PART_ATTRIBUTES))) {
+            return 0;
+        }
+        for (int i = 0; i < NATIVE_JSON_DICTS; i++) {
+            state->json_versions[i] = DICT_VERSION(dicts.of[i]);
+        }
     }
     return class_is_stock(state, parts);
 }

@@ -47,6 +47,7 @@
     X(decode_argument) \
     X(decompress) \
     X(delete) \
+    X(digest) \
     X(disabled) \
     X(done) \
     X(exception) \
@@ -61,7 +62,6 @@
     X(head) \
     X(header_timeout) \
     X(headers_received) \
-    X(hexdigest) \
     X(info) \
     X(initialize) \
     X(isEnabledFor) \
