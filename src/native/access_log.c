@@ -9,6 +9,42 @@
 #define LEVEL_WARNING 30
 #define LEVEL_ERROR 40
 
+/* The dict of a logging.Logger's attributes, borrowed; NULL for any other logger. */
+static PyObject *attributes_of(struct native_state *state, PyObject *logger)
+{
+    PyObject **slot = (PyObject *)Py_TYPE(logger) == BOUND(state, Logger) ? _PyObject_GetDictPtr(logger) : NULL;
+    return slot ? *slot : NULL;
+}
+
+/* Was the logger silent at this level, and is everything as it was then? */
+static bool is_known_silent(struct native_state *state, long level)
+{
+    struct native_silence *known = &state->silence;
+    if (known->level != level || guard_dict_version(BOUND(state, web_globals)) != known->globals_version) {
+        return false;
+    }
+    /* So the logger is still there, and its _cache, if its attributes are what they were. */
+    PyObject *attributes = attributes_of(state, known->logger);
+    return attributes != NULL && guard_dict_version(attributes) == known->attributes_version &&
+           guard_dict_version(known->cache) == known->cache_version;
+}
+
+static void remember_silence(struct native_state *state, PyObject *logger, PyObject *attributes, PyObject *cache, long level)
+{
+    struct native_silence now = {
+        .globals_version = guard_dict_version(BOUND(state, web_globals)),
+        .attributes_version = guard_dict_version(attributes),
+        .cache_version = guard_dict_version(cache),
+        .logger = logger,
+        .cache = cache,
+        .level = level,
+    };
+    if (now.globals_version == 0) {
+        now.level = 0;
+    }
+    state->silence = now;
+}
+
 /* logger.isEnabledFor(level), looking first where logging.Logger itself keeps the answer. 1, 0, or -1. */
 static int is_enabled(struct native_state *state, PyObject *logger, long level)
 {
@@ -16,12 +52,11 @@ static int is_enabled(struct native_state *state, PyObject *logger, long level)
     if (number == NULL) {
         return -1;
     }
-    PyObject **dict_slot = _PyObject_GetDictPtr(logger);
-    PyObject *dict = dict_slot ? *dict_slot : NULL;
+    PyObject *dict = attributes_of(state, logger);
     PyObject *cached = NULL;
-    if (dict != NULL && (PyObject *)Py_TYPE(logger) == BOUND(state, Logger) &&
-        PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
-        PyObject *cache = PyDict_GetItemWithError(dict, NAME(state, _cache));
+    PyObject *cache = NULL;
+    if (dict != NULL && PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
+        cache = PyDict_GetItemWithError(dict, NAME(state, _cache));
         if (cache != NULL && PyDict_CheckExact(cache)) {
             cached = PyDict_GetItemWithError(cache, number);
         }
@@ -29,6 +64,9 @@ static int is_enabled(struct native_state *state, PyObject *logger, long level)
     int enabled;
     if (cached == Py_True || cached == Py_False) {
         enabled = cached == Py_True;
+        if (!enabled) {
+            remember_silence(state, logger, dict, cache, level);
+        }
     }
     else {
         PyObject *result = PyObject_CallMethodOneArg(logger, NAME(state, isEnabledFor), number);
@@ -44,6 +82,9 @@ static int write_stock_line(HandlerObject *handler, uint64_t mask)
 {
     struct native_state *state = handler->state;
     long level = handler->status_code < 400 ? LEVEL_INFO : handler->status_code < 500 ? LEVEL_WARNING : LEVEL_ERROR;
+    if (is_known_silent(state, level)) {
+        return 1;
+    }
     /* A global of Tornado's module: programs put loggers of their own there. */
     PyObject *logger = PyDict_GetItemWithError(BOUND(state, web_globals), NAME(state, access_log));
     if (logger == NULL) {
@@ -82,7 +123,7 @@ int access_log_request(HandlerObject *handler, uint64_t mask)
     }
     if (PyObject_TypeCheck(application, state->application_type) && !(mask & HOOK(get_status)) &&
         !(application_mask((ApplicationObject *)application) & APP_HOOK(log_request)) &&
-        application_setting((ApplicationObject *)application, NAME(state, log_function)) == NULL) {
+        application_setting((ApplicationObject *)application, SETTING_log_function) == NULL) {
         int done = write_stock_line(handler, mask);
         if (done != 0) {
             Py_DECREF(application);

@@ -42,12 +42,41 @@ uint64_t application_mask(ApplicationObject *self)
     return self->hooks_set ? mask | guard_dict_mask(self->state, GUARD_APPLICATION, self->dict) : mask;
 }
 
-PyObject *application_setting(ApplicationObject *self, PyObject *name)
+static const enum native_name setting_names[SETTING_COUNT] = {
+#define X(name) NAME_##name,
+    APPLICATION_SETTINGS(X)
+#undef X
+};
+
+/* Looks all of them up in a dict that can tell that it is unchanged. */
+static void find_settings(ApplicationObject *self, uint64_t version)
+{
+    PyObject *settings = Py_NewRef(self->settings);
+    self->settings_version = 0;
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        self->found[i] = PyDict_GetItemWithError(settings, self->state->names[setting_names[i]]);
+    }
+    /* Keys that are no strings may have run anything. */
+    if (!PyErr_Occurred() && self->settings == settings && guard_dict_version(settings) == version) {
+        self->settings_version = version;
+    }
+    PyErr_Clear();
+    Py_DECREF(settings);
+}
+
+PyObject *application_setting(ApplicationObject *self, enum application_setting setting)
 {
     if (self->settings == NULL || !PyDict_Check(self->settings)) {
         return NULL;
     }
-    return PyDict_GetItemWithError(self->settings, name);
+    uint64_t version = guard_dict_version(self->settings);
+    if (version != 0 && version != self->settings_version) {
+        find_settings(self, version);
+    }
+    if (version != 0 && version == self->settings_version) {
+        return self->found[setting];
+    }
+    return PyDict_GetItemWithError(self->settings, self->state->names[setting_names[setting]]);
 }
 
 /* -- the compiled tree -- */

@@ -151,6 +151,17 @@ static inline unsigned int guard_version_tag(PyTypeObject *type)
 #endif
 }
 
+/* A number that no other dict, and no other state of this one, has (PEP 509). 0: CPython 3.12 and later have none. */
+static inline uint64_t guard_dict_version(PyObject *dict)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    return ((PyDictObject *)dict)->ma_version_tag;
+#else
+    (void)dict;
+    return 0;
+#endif
+}
+
 static inline size_t guard_place(PyTypeObject *type)
 {
     return ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);

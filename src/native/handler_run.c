@@ -297,8 +297,8 @@ static int check_origin(HandlerObject *self, RequestObject *request, Application
         hook = NAME(state, check_xsrf_cookie);
     }
     if (!has_hook || !(mask & HOOK(_cross_origin_protection))) {
-        PyObject *xsrf = application_setting(application, NAME(state, xsrf_cookies));
-        PyObject *origin = has_hook ? application_setting(application, NAME(state, cross_origin_protection)) : NULL;
+        PyObject *xsrf = application_setting(application, SETTING_xsrf_cookies);
+        PyObject *origin = has_hook ? application_setting(application, SETTING_cross_origin_protection) : NULL;
         if ((xsrf == NULL || PyObject_IsTrue(xsrf) == 0) && (origin == NULL || PyObject_IsTrue(origin) == 0)) {
             return 1;
         }
@@ -431,8 +431,8 @@ static int execute(HandlerObject *self, RequestObject *request, ApplicationObjec
 /* debug mode: templates and static hashes are looked up anew for each request, as _HandlerDelegate.execute does. */
 static int reset_caches(struct native_state *state, ApplicationObject *application)
 {
-    if (application_setting(application, NAME(state, compiled_template_cache)) == NULL &&
-        application_setting(application, NAME(state, static_hash_cache)) == NULL) {
+    if (application_setting(application, SETTING_compiled_template_cache) == NULL &&
+        application_setting(application, SETTING_static_hash_cache) == NULL) {
         return 0;
     }
     PyObject *result = PyObject_CallOneArg(BOUND(state, reset_caches), (PyObject *)application);

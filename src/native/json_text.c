@@ -26,13 +26,6 @@ enum {
     PART_CLASS_IS_STOCK
 };
 
-#if PY_VERSION_HEX < 0x030c0000
-/* Up to CPython 3.11 no two dicts, or states of a dict, have the same version (PEP 509). */
-#define DICT_VERSION(dict) (((PyDictObject *)(dict))->ma_version_tag)
-#else
-#define DICT_VERSION(dict) ((void)(dict), UINT64_C(0))
-#endif
-
 /* The dicts that decide. */
 struct dicts {
     PyObject *of[NATIVE_JSON_DICTS]; /* borrowed */
@@ -56,7 +49,7 @@ static bool dicts_are_known(struct native_state *state, const struct dicts *dict
 {
     bool known = true;
     for (int i = 0; i < NATIVE_JSON_DICTS; i++) {
-        uint64_t version = DICT_VERSION(dicts->of[i]);
+        uint64_t version = guard_dict_version(dicts->of[i]);
         known &= version != 0 && version == state->json_versions[i];
     }
     return known;
@@ -137,7 +130,7 @@ static int is_stock(struct native_state *state)
             return 0;
         }
         for (int i = 0; i < NATIVE_JSON_DICTS; i++) {
-            state->json_versions[i] = DICT_VERSION(dicts.of[i]);
+            state->json_versions[i] = guard_dict_version(dicts.of[i]);
         }
     }
     return class_is_stock(state, parts);

@@ -60,6 +60,16 @@ enum native_count {
 
 #define NATIVE_JSON_DICTS 5
 
+/* An access logger that wanted no record, and the versions of what decided that (access_log.c). */
+struct native_silence {
+    uint64_t globals_version; /* of tornado.web's globals, where the logger is */
+    uint64_t attributes_version;
+    uint64_t cache_version;
+    PyObject *logger; /* borrowed, and valid while the globals are as they were */
+    PyObject *cache;  /* borrowed: its _cache; the same of its attributes */
+    long level;       /* 0: nothing is known */
+};
+
 struct native_state {
 #define X(name) PyTypeObject *name##_type; /* owned */
     NATIVE_TYPES(X)
@@ -71,6 +81,7 @@ struct native_state {
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     uint64_t json_versions[NATIVE_JSON_DICTS]; /* of the dicts behind json_encode() when they were last found stock */
     unsigned int json_class_tag;  /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
+    struct native_silence silence;
     unsigned int plain_headers_tag; /* that of HTTPHeaders when it was last found native (headers.c); 0: never */
     PyObject *default_headers;    /* owned dict: a fresh answer's headers of the second default_second (handler.c) */
     time_t default_second;
