@@ -9,11 +9,45 @@
 #define LEVEL_WARNING 30
 #define LEVEL_ERROR 40
 
-/* The dict of a logging.Logger's attributes, borrowed; NULL for any other logger. */
+/* Does Tornado's log_request() come to logging's own code with loggers of this class? */
+static bool is_stock_class(struct native_state *state, PyTypeObject *type)
+{
+    unsigned int tag = guard_version_tag(type);
+    if (tag != 0 && tag == state->logger_tag) {
+        return true;
+    }
+    PyObject *methods[] = {NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        PyObject *original = PyDict_GetItemWithError(BOUND(state, logger_methods), methods[i]);
+        if (original == NULL || _PyType_Lookup(type, methods[i]) != original) {
+            return false;
+        }
+    }
+    if (type->tp_getattro != PyObject_GenericGetAttr || _PyType_Lookup(type, NAME(state, disabled)) != NULL ||
+        _PyType_Lookup(type, NAME(state, _cache)) != NULL) {
+        return false;
+    }
+    /* The lookups have given it a tag, if there are any left. */
+    state->logger_tag = guard_version_tag(type);
+    return true;
+}
+
+/* The dict of the attributes of a logger that is nothing but a logging.Logger, borrowed; NULL for any other. */
 static PyObject *attributes_of(struct native_state *state, PyObject *logger)
 {
-    PyObject **slot = (PyObject *)Py_TYPE(logger) == BOUND(state, Logger) ? _PyObject_GetDictPtr(logger) : NULL;
-    return slot ? *slot : NULL;
+    PyObject **slot = is_stock_class(state, Py_TYPE(logger)) ? _PyObject_GetDictPtr(logger) : NULL;
+    PyObject *dict = slot ? *slot : NULL;
+    if (dict == NULL || PyDict_GET_SIZE(dict) == PyLong_AsSsize_t(BOUND(state, logger_size))) {
+        return dict;
+    }
+    /* There is more in it than logging puts there. */
+    PyObject *methods[] = {NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (PyDict_GetItemWithError(dict, methods[i]) != NULL) {
+            return NULL;
+        }
+    }
+    return dict;
 }
 
 /* Was the logger silent at this level, and is everything as it was then? */
@@ -24,8 +58,8 @@ static bool is_known_silent(struct native_state *state, long level)
         return false;
     }
     /* So the logger is still there, and its _cache, if its attributes are what they were. */
-    PyObject *attributes = attributes_of(state, known->logger);
-    return attributes != NULL && guard_dict_version(attributes) == known->attributes_version &&
+    PyObject **slot = is_stock_class(state, Py_TYPE(known->logger)) ? _PyObject_GetDictPtr(known->logger) : NULL;
+    return slot != NULL && *slot != NULL && guard_dict_version(*slot) == known->attributes_version &&
            guard_dict_version(known->cache) == known->cache_version;
 }
 
@@ -45,17 +79,16 @@ static void remember_silence(struct native_state *state, PyObject *logger, PyObj
     state->silence = now;
 }
 
-/* logger.isEnabledFor(level), looking first where logging.Logger itself keeps the answer. 1, 0, or -1. */
-static int is_enabled(struct native_state *state, PyObject *logger, long level)
+/* isEnabledFor(level) of a logger with these attributes, looking first where logging itself keeps the answer. 1, 0, or -1. */
+static int is_enabled(struct native_state *state, PyObject *logger, PyObject *dict, long level)
 {
     PyObject *number = PyLong_FromLong(level);
     if (number == NULL) {
         return -1;
     }
-    PyObject *dict = attributes_of(state, logger);
     PyObject *cached = NULL;
     PyObject *cache = NULL;
-    if (dict != NULL && PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
+    if (PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
         cache = PyDict_GetItemWithError(dict, NAME(state, _cache));
         if (cache != NULL && PyDict_CheckExact(cache)) {
             cached = PyDict_GetItemWithError(cache, number);
@@ -90,9 +123,13 @@ static int write_stock_line(HandlerObject *handler, uint64_t mask)
     if (logger == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
+    PyObject *attributes = attributes_of(state, logger);
+    if (attributes == NULL) {
+        return 0;
+    }
     Py_INCREF(logger);
     PyObject *result = NULL;
-    int done = is_enabled(state, logger, level);
+    int done = is_enabled(state, logger, attributes, level);
     if (done == 0) {
         done = 1;
     }

@@ -180,9 +180,9 @@ static PyObject *unescape_group(PyObject *group)
     return result;
 }
 
-static PyObject *positional_groups(PyObject *match)
+static PyObject *positional_groups(struct native_state *state, PyObject *match)
 {
-    PyObject *groups = PyObject_CallMethod(match, "groups", NULL);
+    PyObject *groups = PyObject_CallMethodNoArgs(match, NAME(state, groups));
     PyObject *result = groups ? PyTuple_New(PyTuple_GET_SIZE(groups)) : NULL;
     for (Py_ssize_t i = 0; result != NULL && i < PyTuple_GET_SIZE(groups); i++) {
         PyObject *value = unescape_group(Py_NewRef(PyTuple_GET_ITEM(groups, i)));
@@ -196,9 +196,9 @@ static PyObject *positional_groups(PyObject *match)
     return result;
 }
 
-static PyObject *named_groups(PyObject *match)
+static PyObject *named_groups(struct native_state *state, PyObject *match)
 {
-    PyObject *groups = PyObject_CallMethod(match, "groupdict", NULL);
+    PyObject *groups = PyObject_CallMethodNoArgs(match, NAME(state, groupdict));
     PyObject *result = groups ? PyDict_New() : NULL;
     Py_ssize_t position = 0;
     PyObject *name, *group;
@@ -234,11 +234,11 @@ static int match_path(ApplicationObject *self, PyObject *rule, long kind, Reques
     }
     int status = match == Py_None ? NOT_FOUND : FOUND;
     if (status == FOUND && kind == KIND_GROUPS) {
-        route->path_args = positional_groups(match);
+        route->path_args = positional_groups(self->state, match);
         status = route->path_args ? FOUND : FAILED;
     }
     else if (status == FOUND && kind == KIND_NAMED) {
-        route->path_kwargs = named_groups(match);
+        route->path_kwargs = named_groups(self->state, match);
         status = route->path_kwargs ? FOUND : FAILED;
     }
     Py_DECREF(match);

@@ -82,6 +82,7 @@ struct native_state {
     uint64_t json_versions[NATIVE_JSON_DICTS]; /* of the dicts behind json_encode() when they were last found stock */
     unsigned int json_class_tag;  /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
     struct native_silence silence;
+    unsigned int logger_tag; /* that of a class of loggers that was found stock last (access_log.c); 0: never */
     unsigned int plain_headers_tag; /* that of HTTPHeaders when it was last found native (headers.c); 0: never */
     PyObject *default_headers;    /* owned dict: a fresh answer's headers of the second default_second (handler.c) */
     time_t default_second;

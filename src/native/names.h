@@ -58,6 +58,8 @@
     X(get_handler_delegate) \
     X(get_list) \
     X(get_status) \
+    X(groupdict) \
+    X(groups) \
     X(handle_stream) \
     X(head) \
     X(header_timeout) \
@@ -286,7 +288,6 @@ enum native_text {
     X(HTTPOutputError) \
     X(HTTPServerRequest) \
     X(httputil) \
-    X(Logger) \
     X(log_callback) \
     X(log_exception) \
     X(log_message) \
@@ -373,6 +374,8 @@ enum native_text {
     X(web_globals) \
     X(write_access_line) \
     X(json_parts) \
+    X(logger_methods) \
+    X(logger_size) \
     /* end */
 /* clang-format on */
 
