@@ -1,14 +1,14 @@
-"""What makes Tornado's json_encode() give the text it gives: native code writes that text itself as long as all of it is stock."""
+"""What makes Tornado's json_encode() give its text: native code writes that text itself as long as all of it is stock."""
 
 from __future__ import annotations
 
+import _json
 import json
 import json.encoder
 import types
 from json import JSONEncoder
 from typing import Any
 
-import _json
 import tornado.escape
 
 from tornadoc._originals import originals
@@ -63,7 +63,7 @@ def find_parts() -> tuple[Any, ...] | None:
     encoder = json._default_encoder  # type: ignore[attr-defined]
     methods = originals(JSONEncoder)
     if (
-        tornado.escape.json is not json
+        vars(tornado.escape).get("json") is not json
         or not _is_plain(encode, tornado.escape)
         or not _is_plain(dumps, json)
         or not _is_same(dumps.__kwdefaults__, _DUMPS)

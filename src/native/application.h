@@ -28,15 +28,15 @@ enum application_setting {
 typedef struct application_object {
     PyObject_HEAD
     struct native_state *state;
-    PyObject *settings;   /* owned, Tornado's attribute */
-    PyObject *transforms; /* owned, Tornado's attribute */
-    uint64_t settings_version;         /* guard_dict_version() of the dict that `found` is about; 0: none */
-    PyObject *found[SETTING_COUNT];    /* borrowed from it, NULL when absent */
-    PyObject *rules;      /* owned: the compiled default_router, NULL until used */
-    PyObject *lists;      /* owned: tuple of (rules list, tuple of its items) */
-    uint64_t classes;     /* version tags of Tornado's routing classes at that time */
-    unsigned long epoch;  /* state->route_epoch when it was compiled */
-    bool hooks_set;       /* an attribute of the object shadows a hook: look closer */
+    PyObject *settings;             /* owned, Tornado's attribute */
+    PyObject *transforms;           /* owned, Tornado's attribute */
+    uint64_t settings_version;      /* guard_dict_version() of the dict that `found` is about; 0: none */
+    PyObject *found[SETTING_COUNT]; /* borrowed from it, NULL when absent */
+    PyObject *rules;                /* owned: the compiled default_router, NULL until used */
+    PyObject *lists;                /* owned: tuple of (rules list, tuple of its items) */
+    uint64_t classes;               /* version tags of Tornado's routing classes at that time */
+    unsigned long epoch;            /* state->route_epoch when it was compiled */
+    bool hooks_set;                 /* an attribute of the object shadows a hook: look closer */
     PyObject *dict;
     PyObject *weakrefs;
 } ApplicationObject;

@@ -237,8 +237,7 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
         return -1;
     }
     bool plain = headers_is_plain(state, headers);
-    int64_t length =
-        connection->head_method || code == 304 ? declared(state, headers) : declared_length(state, headers, plain);
+    int64_t length = connection->head_method || code == 304 ? declared(state, headers) : declared_length(state, headers, plain);
     if (length == -2) {
         return -1;
     }

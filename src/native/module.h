@@ -7,8 +7,8 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <structmember.h>
 #include <stdint.h>
+#include <structmember.h>
 #include <time.h>
 
 #include "names.h"
@@ -80,11 +80,11 @@ struct native_state {
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     uint64_t json_versions[NATIVE_JSON_DICTS]; /* of the dicts behind json_encode() when they were last found stock */
-    unsigned int json_class_tag;  /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
+    unsigned int json_class_tag; /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
     struct native_silence silence;
-    unsigned int logger_tag; /* that of a class of loggers that was found stock last (access_log.c); 0: never */
+    unsigned int logger_tag;        /* that of a class of loggers that was found stock last (access_log.c); 0: never */
     unsigned int plain_headers_tag; /* that of HTTPHeaders when it was last found native (headers.c); 0: never */
-    PyObject *default_headers;    /* owned dict: a fresh answer's headers of the second default_second (handler.c) */
+    PyObject *default_headers;      /* owned dict: a fresh answer's headers of the second default_second (handler.c) */
     time_t default_second;
     PyObject *key_of_ok;          /* owned: of 200 in httputil.responses (handler.c); NULL: not looked for, or not found */
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */

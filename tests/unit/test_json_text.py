@@ -14,6 +14,7 @@ import pytest
 import tornado.escape
 from sidebyside import compare, patched
 
+
 class Text(str):
     pass
 
@@ -90,11 +91,14 @@ def make_value(r, depth, odd):
 
 def make_dict(r, depth, odd):
     def make_key():
-        keys = [None, True, 1.5, math.inf, (1, 2), Text("k"), Number(4)] if r.random() < odd else [make_text(r), int(r.uniform(-9, 9))]
+        keys = (
+            [None, True, 1.5, math.inf, (1, 2), Text("k"), Number(4)]
+            if r.random() < odd
+            else [make_text(r), int(r.uniform(-9, 9))]
+        )
         return r.choice(keys)
 
     return {make_key(): make_value(r, depth, odd) for _ in range(r.randrange(6))}
-
 
 
 def encoded(values):
@@ -103,12 +107,13 @@ def encoded(values):
     async def scenario(side):
         results = []
         asked = []
+        called = set()
 
         class Handler(side.RequestHandler):
             def get(self):
                 for value in values():
                     self.clear()
-                    called = set()
+                    called.clear()
                     sys.setprofile(lambda frame, event, argument: called.add(frame.f_code.co_name))
                     try:
                         self.write(value)
@@ -209,7 +214,13 @@ def test_values_whose_dict_changes_meanwhile():
 
 
 def test_kinds_of_dicts():
-    values = [collections.OrderedDict(a=1), collections.defaultdict(list, a=[1]), Sorted(b=1, a=2), collections.Counter("aab"), {}]
+    values = [
+        collections.OrderedDict(a=1),
+        collections.defaultdict(list, a=[1]),
+        Sorted(b=1, a=2),
+        collections.Counter("aab"),
+        {},
+    ]
     results, asked = encoded(lambda: values)
     assert results[-1] == b"{}"
     assert asked == [True] * 4 + [False]
@@ -323,7 +334,7 @@ def test_the_headers_of_a_json_answer():
                     self.write("failed")
                 if self.get_argument("after", None):
                     self.set_header("content-TYPE", "text/plain")
-                side.note(list(self._headers.get_all())[:2], [name for name in self._headers])
+                side.note(list(self._headers.get_all())[:2], list(self._headers))
 
         side.serve(side.Application([("/", Handler)]))
         return [await side.get(path) for path in ("/", "/?before=1", "/?after=1", "/?fail=1", "/?before=1&fail=1")]
