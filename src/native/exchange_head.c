@@ -16,6 +16,13 @@ static PyObject *latin1_bytes(PyObject *text)
         Py_XDECREF(decoded);
         return encoded;
     }
+    if (text == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "can only concatenate str (not \"NoneType\") to str");
+        return NULL;
+    }
+    if (!PyUnicode_Check(text)) {
+        return PyErr_Format(PyExc_TypeError, "Expected bytes, unicode, or None; got %R", Py_TYPE(text));
+    }
     return PyUnicode_AsLatin1String(text);
 }
 
@@ -258,7 +265,13 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
         reason_span = convert_bytes_span(reason_bytes);
     }
     if (has_line_end(reason_span)) {
-        PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", reason);
+        PyObject *line = PyUnicode_FromFormat("HTTP/1.1 %ld %S", code, reason);
+        PyObject *bytes = line ? PyUnicode_AsUTF8String(line) : NULL;
+        if (bytes != NULL) {
+            PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", bytes);
+        }
+        Py_XDECREF(line);
+        Py_XDECREF(bytes);
         goto done;
     }
     struct td_line lines[MAX_LINES];
