@@ -23,8 +23,9 @@ _ENCODER = {
 }
 _DUMPS = {**_ENCODER, "cls": None, "separators": None, "default": None}
 _SEPARATORS = {"item_separator": ", ", "key_separator": ": "}
-#: Only called for what native code leaves to json, or not with this encoder at all.
-_IRRELEVANT = {"default", "__init__", "__doc__"}
+#: Only called for what native code leaves to json, or not with this encoder at all; and what Python notes about a class.
+_IRRELEVANT = {"default", "__init__", "__doc__", "__static_attributes__", "__firstlineno__"}
+_EXPECTED = {"encode", "iterencode", *_SEPARATORS, "__module__", "__dict__", "__weakref__"}
 
 
 def _relevant() -> dict[str, Any]:
@@ -70,7 +71,7 @@ def find_parts() -> tuple[Any, ...] | None:
         or type(encoder) is not JSONEncoder
         or not _is_same(vars(encoder), _ENCODER)
         or not class_is_stock()
-        or not {"encode", "iterencode", *_SEPARATORS} <= methods.keys()
+        or not _EXPECTED == _class.keys() <= methods.keys()
         or any(methods[name] != text for name, text in _SEPARATORS.items())
         or json.encoder.c_make_encoder is not _json.make_encoder  # type: ignore[attr-defined]
         or json.encoder.encode_basestring_ascii is not _json.encode_basestring_ascii

@@ -111,7 +111,7 @@ static PyObject *convert_value(HandlerObject *self, PyObject *value)
 }
 
 /* self._headers[name] = text. normal: the name is in Http-Header-Case. */
-static int put_header_as(HandlerObject *self, PyObject *name, PyObject *text, bool normal)
+static int put_header(HandlerObject *self, PyObject *name, PyObject *text, bool normal)
 {
     PyObject *headers = handler_headers(self);
     if (headers == NULL) {
@@ -126,16 +126,6 @@ static int put_header_as(HandlerObject *self, PyObject *name, PyObject *text, bo
     return status;
 }
 
-static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
-{
-    return put_header_as(self, name, text, false);
-}
-
-static int put_normal_header(HandlerObject *self, PyObject *name, PyObject *text)
-{
-    return put_header_as(self, name, text, true);
-}
-
 static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     if (count != 2 || kwnames != NULL || !PyUnicode_CheckExact(args[0]) || IS_PATCHED(self, set_header) ||
@@ -143,7 +133,7 @@ static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, P
         return call_tornado(self, NAME(self->state, set_header), args, count, kwnames);
     }
     PyObject *text = convert_value(self, args[1]);
-    int status = text ? put_header(self, args[0], text) : -1;
+    int status = text ? put_header(self, args[0], text, false) : -1;
     Py_XDECREF(text);
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -190,7 +180,7 @@ static int write_json(HandlerObject *self, PyObject *dict)
         Py_XDECREF(result);
     }
     else {
-        status = put_normal_header(self, TEXT(state, content_type), TEXT(state, json));
+        status = put_header(self, TEXT(state, content_type), TEXT(state, json), true);
     }
     if (status < 0) {
         Py_DECREF(text);
@@ -480,7 +470,7 @@ static int has_header(HandlerObject *self, PyObject *normal_name)
 static int put_latin1_header(HandlerObject *self, PyObject *name, const char *text, size_t len)
 {
     PyObject *value = convert_latin1(td_span_of(text, len));
-    int status = value ? put_normal_header(self, name, value) : -1;
+    int status = value ? put_header(self, name, value, true) : -1;
     Py_XDECREF(value);
     return status;
 }

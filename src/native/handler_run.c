@@ -239,14 +239,15 @@ static PyObject *decode_argument(HandlerObject *self, PyObject *value, PyObject 
 static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, uint64_t mask)
 {
     Py_ssize_t count = args ? PyTuple_GET_SIZE(args) : 0;
-    if (count == 0 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)) {
+    bool named = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0;
+    if (count == 0 && !named) {
         handler_set_container(&self->path_args, NULL);
         handler_set_container(&self->path_kwargs, NULL);
         return 1;
     }
     PyObject *list = PyList_New(count);
-    PyObject *dict = list ? PyDict_New() : NULL;
-    if (dict == NULL) {
+    PyObject *dict = list && named ? PyDict_New() : NULL;
+    if (list == NULL || (named && dict == NULL)) {
         Py_XDECREF(list);
         return -1;
     }
@@ -257,7 +258,7 @@ static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, ui
         }
         PyList_SET_ITEM(list, i, text);
     }
-    if (kwargs != NULL) {
+    if (named) {
         Py_ssize_t position = 0;
         PyObject *name, *value;
         while (PyDict_Next(kwargs, &position, &name, &value)) {
@@ -274,7 +275,7 @@ static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, ui
     return 1;
 fail:
     Py_DECREF(list);
-    Py_DECREF(dict);
+    Py_XDECREF(dict);
     return -1;
 }
 

@@ -369,6 +369,7 @@ asyncio.run(main())
         ("json.JSONEncoder.encode = lambda self, value: 'replaced'", "replaced"),
         ("json.JSONEncoder.item_separator = ','; json.JSONEncoder.key_separator = ':'", '{"a":1}'),
         ("json._default_encoder = json.JSONEncoder(indent=1)", '{\n "a": 1\n}'),
+        ("json.JSONEncoder.indent = property(lambda self: 1)", '{\n "a": 1\n}'),
         ("json._default_encoder.key_separator = '='", '{"a"=1}'),
         ("json.dumps.__kwdefaults__['separators'] = (',', ':')", '{"a":1}'),
         ("json.encoder.encode_basestring_ascii = lambda text: 'replaced'", "{replaced: 1}"),
