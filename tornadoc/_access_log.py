@@ -62,6 +62,7 @@ def _sizes() -> dict[type, int]:
 
 
 _SIZES = _sizes()
+LOGGER_SIZE = _SIZES[logging.Logger]
 
 
 class _Around(NamedTuple):

@@ -30,6 +30,7 @@ import tornado.web
 from tornadoc import (
     _access_log,
     _engine,
+    _json_text,
     _native,
     _run,
     _stream_callbacks,
@@ -89,7 +90,6 @@ def bind() -> None:
         # the standard library's
         Future=asyncio.Future,
         CancelledError=asyncio.CancelledError,
-        Logger=logging.Logger,
         BufferedProtocol=asyncio.BufferedProtocol,
         SelectorEventLoop=asyncio.SelectorEventLoop,
         socket=socket.socket,
@@ -123,6 +123,10 @@ def bind() -> None:
         write_with_callback=http1connection.write_with_callback,
         WeakValueDictionary=weakref.WeakValueDictionary,
         write_access_line=_access_log.write_line,
+        logger_methods=originals(*logging.Logger.__mro__[:-1]),
+        logger_size=_access_log.LOGGER_SIZE,
+        # None if something is replaced already
+        json_parts=_json_text.find_parts(),
         hand_over=_run.hand_over,
         make_context=_run.make_context,
         log_callback=http1connection.log_callback,

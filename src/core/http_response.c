@@ -42,19 +42,35 @@ static char *put(char *p, const char *data, size_t len)
     return p + len;
 }
 
-enum td_status td_response_status_line(struct td_outbuf *out, int code, struct td_span reason)
+#define STATUS_ROOM 64 /* bytes of a status line without its reason, at most */
+
+/* "HTTP/1.1 200 " */
+static char *put_status(char *p, int code)
 {
-    char *start = td_outbuf_reserve(out, 64);
-    if (start == NULL) {
-        return TD_NOMEM;
-    }
-    char *p = put(start, "HTTP/1.1 ", 9);
+    p = put(p, "HTTP/1.1 ", 9);
     if (code < 0) {
         *p++ = '-';
     }
     p = td_format_decimal(p, (uint64_t)(code < 0 ? -(int64_t)code : code));
     *p++ = ' ';
-    td_outbuf_commit(out, (size_t)(p - start));
+    return p;
+}
+
+static char *put_field(char *p, struct td_span name, struct td_span value)
+{
+    p = put(p, name.data, name.len);
+    p = put(p, ": ", 2);
+    p = put(p, value.data, value.len);
+    return put(p, "\r\n", 2);
+}
+
+enum td_status td_response_status_line(struct td_outbuf *out, int code, struct td_span reason)
+{
+    char *start = td_outbuf_reserve(out, STATUS_ROOM);
+    if (start == NULL) {
+        return TD_NOMEM;
+    }
+    td_outbuf_commit(out, (size_t)(put_status(start, code) - start));
     if (td_outbuf_append(out, reason.data, reason.len) != TD_OK) {
         return TD_NOMEM;
     }
@@ -69,10 +85,7 @@ enum td_status td_response_field(struct td_outbuf *out, struct td_span name, str
         if (start == NULL) {
             return TD_NOMEM;
         }
-        char *p = put(start, name.data, name.len);
-        p = put(p, ": ", 2);
-        p = put(p, value.data, value.len);
-        put(p, "\r\n", 2);
+        put_field(start, name, value);
         td_outbuf_commit(out, len);
         return TD_OK;
     }
@@ -81,6 +94,42 @@ enum td_status td_response_field(struct td_outbuf *out, struct td_span name, str
         return TD_NOMEM;
     }
     return td_outbuf_append(out, "\r\n", 2);
+}
+
+static enum td_status append_long_head(struct td_outbuf *out, int code, struct td_span reason, const struct td_line *lines,
+                                       size_t count)
+{
+    enum td_status status = td_response_status_line(out, code, reason);
+    for (size_t i = 0; status == TD_OK && i < count; i++) {
+        status = td_response_field(out, lines[i].name, lines[i].value);
+    }
+    return status == TD_OK ? td_outbuf_append(out, "\r\n", 2) : status;
+}
+
+enum td_status td_response_head(struct td_outbuf *out, int code, struct td_span reason, const struct td_line *lines, size_t count)
+{
+    size_t len = STATUS_ROOM + reason.len;
+    for (size_t i = 0; i < count; i++) {
+        len += lines[i].name.len + lines[i].value.len + 4;
+    }
+    if (len > TD_OUTBUF_ROOM) {
+        return append_long_head(out, code, reason, lines, count);
+    }
+    char *start = td_outbuf_reserve(out, len);
+    if (start == NULL) {
+        return TD_NOMEM;
+    }
+    char *p = put_status(start, code);
+    if (reason.len > 0) {
+        p = put(p, reason.data, reason.len);
+    }
+    p = put(p, "\r\n", 2);
+    for (size_t i = 0; i < count; i++) {
+        p = put_field(p, lines[i].name, lines[i].value);
+    }
+    p = put(p, "\r\n", 2);
+    td_outbuf_commit(out, (size_t)(p - start));
+    return TD_OK;
 }
 
 enum td_status td_response_chunk_size(struct td_outbuf *out, uint64_t len)

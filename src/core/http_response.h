@@ -37,6 +37,15 @@ static inline bool td_response_is_chunked(uint8_t version_minor, bool head_metho
 TD_MUST_CHECK enum td_status td_response_status_line(struct td_outbuf *out, int code, struct td_span reason);
 /* "Name: value\r\n" */
 TD_MUST_CHECK enum td_status td_response_field(struct td_outbuf *out, struct td_span name, struct td_span value);
+
+struct td_line {
+    struct td_span name;
+    struct td_span value;
+};
+
+/* A whole head: the status line, fields, the empty line. TD_NOMEM may leave a part appended. */
+TD_MUST_CHECK enum td_status td_response_head(struct td_outbuf *out, int code, struct td_span reason, const struct td_line *lines,
+                                              size_t count);
 /* "<hex>\r\n" before len bytes of a chunk */
 TD_MUST_CHECK enum td_status td_response_chunk_size(struct td_outbuf *out, uint64_t len);
 /* Decimal text of value at p (no NUL); returns its end. p has room for 20 bytes. */

@@ -9,19 +9,87 @@
 #define LEVEL_WARNING 30
 #define LEVEL_ERROR 40
 
-/* logger.isEnabledFor(level), looking first where logging.Logger itself keeps the answer. 1, 0, or -1. */
-static int is_enabled(struct native_state *state, PyObject *logger, long level)
+/* Does Tornado's log_request() come to logging's own code with loggers of this class? */
+static bool is_stock_class(struct native_state *state, PyTypeObject *type)
+{
+    unsigned int tag = guard_version_tag(type);
+    if (tag != 0 && tag == state->logger_tag) {
+        return true;
+    }
+    PyObject *methods[] = {NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        PyObject *original = PyDict_GetItemWithError(BOUND(state, logger_methods), methods[i]);
+        if (original == NULL || _PyType_Lookup(type, methods[i]) != original) {
+            return false;
+        }
+    }
+    if (type->tp_getattro != PyObject_GenericGetAttr || _PyType_Lookup(type, NAME(state, disabled)) != NULL ||
+        _PyType_Lookup(type, NAME(state, _cache)) != NULL) {
+        return false;
+    }
+    /* The lookups have given it a tag, if there are any left. */
+    state->logger_tag = guard_version_tag(type);
+    return true;
+}
+
+/* The dict of the attributes of a logger that is nothing but a logging.Logger, borrowed; NULL for any other. */
+static PyObject *attributes_of(struct native_state *state, PyObject *logger)
+{
+    PyObject **slot = is_stock_class(state, Py_TYPE(logger)) ? _PyObject_GetDictPtr(logger) : NULL;
+    PyObject *dict = slot ? *slot : NULL;
+    if (dict == NULL || PyDict_GET_SIZE(dict) == PyLong_AsSsize_t(BOUND(state, logger_size))) {
+        return dict;
+    }
+    /* There is more in it than logging puts there. */
+    PyObject *methods[] = {NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (PyDict_GetItemWithError(dict, methods[i]) != NULL) {
+            return NULL;
+        }
+    }
+    return dict;
+}
+
+/* Was the logger silent at this level, and is everything as it was then? */
+static bool is_known_silent(struct native_state *state, long level)
+{
+    struct native_silence *known = &state->silence;
+    if (known->level != level || guard_dict_version(BOUND(state, web_globals)) != known->globals_version) {
+        return false;
+    }
+    /* So the logger is still there, and its _cache, if its attributes are what they were. */
+    PyObject **slot = is_stock_class(state, Py_TYPE(known->logger)) ? _PyObject_GetDictPtr(known->logger) : NULL;
+    return slot != NULL && *slot != NULL && guard_dict_version(*slot) == known->attributes_version &&
+           guard_dict_version(known->cache) == known->cache_version;
+}
+
+static void remember_silence(struct native_state *state, PyObject *logger, PyObject *attributes, PyObject *cache, long level)
+{
+    struct native_silence now = {
+        .globals_version = guard_dict_version(BOUND(state, web_globals)),
+        .attributes_version = guard_dict_version(attributes),
+        .cache_version = guard_dict_version(cache),
+        .logger = logger,
+        .cache = cache,
+        .level = level,
+    };
+    if (now.globals_version == 0) {
+        now.level = 0;
+    }
+    state->silence = now;
+}
+
+/* isEnabledFor(level) of a logger with these attributes, looking first where logging itself keeps the answer. 1, 0, or -1. */
+static int is_enabled(struct native_state *state, PyObject *logger, PyObject *dict, long level)
 {
     PyObject *number = PyLong_FromLong(level);
     if (number == NULL) {
         return -1;
     }
-    PyObject **dict_slot = _PyObject_GetDictPtr(logger);
-    PyObject *dict = dict_slot ? *dict_slot : NULL;
     PyObject *cached = NULL;
-    if (dict != NULL && (PyObject *)Py_TYPE(logger) == BOUND(state, Logger) &&
-        PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
-        PyObject *cache = PyDict_GetItemWithError(dict, NAME(state, _cache));
+    PyObject *cache = NULL;
+    if (PyDict_GetItemWithError(dict, NAME(state, disabled)) == Py_False) {
+        cache = PyDict_GetItemWithError(dict, NAME(state, _cache));
         if (cache != NULL && PyDict_CheckExact(cache)) {
             cached = PyDict_GetItemWithError(cache, number);
         }
@@ -29,6 +97,9 @@ static int is_enabled(struct native_state *state, PyObject *logger, long level)
     int enabled;
     if (cached == Py_True || cached == Py_False) {
         enabled = cached == Py_True;
+        if (!enabled) {
+            remember_silence(state, logger, dict, cache, level);
+        }
     }
     else {
         PyObject *result = PyObject_CallMethodOneArg(logger, NAME(state, isEnabledFor), number);
@@ -44,14 +115,21 @@ static int write_stock_line(HandlerObject *handler, uint64_t mask)
 {
     struct native_state *state = handler->state;
     long level = handler->status_code < 400 ? LEVEL_INFO : handler->status_code < 500 ? LEVEL_WARNING : LEVEL_ERROR;
+    if (is_known_silent(state, level)) {
+        return 1;
+    }
     /* A global of Tornado's module: programs put loggers of their own there. */
     PyObject *logger = PyDict_GetItemWithError(BOUND(state, web_globals), NAME(state, access_log));
     if (logger == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
+    PyObject *attributes = attributes_of(state, logger);
+    if (attributes == NULL) {
+        return 0;
+    }
     Py_INCREF(logger);
     PyObject *result = NULL;
-    int done = is_enabled(state, logger, level);
+    int done = is_enabled(state, logger, attributes, level);
     if (done == 0) {
         done = 1;
     }
@@ -73,13 +151,16 @@ static int write_stock_line(HandlerObject *handler, uint64_t mask)
 int access_log_request(HandlerObject *handler, uint64_t mask)
 {
     struct native_state *state = handler->state;
-    PyObject *application = PyObject_GetAttr((PyObject *)handler, NAME(state, application));
+    /* A class that has the attribute itself would have the mask say so; but the program may look attributes up its own way. */
+    PyObject *application = Py_TYPE(handler)->tp_getattro == PyObject_GenericGetAttr && handler->application != NULL
+                                ? Py_NewRef(handler->application)
+                                : PyObject_GetAttr((PyObject *)handler, NAME(state, application));
     if (application == NULL) {
         return -1;
     }
     if (PyObject_TypeCheck(application, state->application_type) && !(mask & HOOK(get_status)) &&
         !(application_mask((ApplicationObject *)application) & APP_HOOK(log_request)) &&
-        application_setting((ApplicationObject *)application, NAME(state, log_function)) == NULL) {
+        application_setting((ApplicationObject *)application, SETTING_log_function) == NULL) {
         int done = write_stock_line(handler, mask);
         if (done != 0) {
             Py_DECREF(application);

@@ -42,12 +42,41 @@ uint64_t application_mask(ApplicationObject *self)
     return self->hooks_set ? mask | guard_dict_mask(self->state, GUARD_APPLICATION, self->dict) : mask;
 }
 
-PyObject *application_setting(ApplicationObject *self, PyObject *name)
+static const enum native_name setting_names[SETTING_COUNT] = {
+#define X(name) NAME_##name,
+    APPLICATION_SETTINGS(X)
+#undef X
+};
+
+/* Looks all of them up in a dict that can tell that it is unchanged. */
+static void find_settings(ApplicationObject *self, uint64_t version)
+{
+    PyObject *settings = Py_NewRef(self->settings);
+    self->settings_version = 0;
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        self->found[i] = PyDict_GetItemWithError(settings, self->state->names[setting_names[i]]);
+    }
+    /* Keys that are no strings may have run anything. */
+    if (!PyErr_Occurred() && self->settings == settings && guard_dict_version(settings) == version) {
+        self->settings_version = version;
+    }
+    PyErr_Clear();
+    Py_DECREF(settings);
+}
+
+PyObject *application_setting(ApplicationObject *self, enum application_setting setting)
 {
     if (self->settings == NULL || !PyDict_Check(self->settings)) {
         return NULL;
     }
-    return PyDict_GetItemWithError(self->settings, name);
+    uint64_t version = guard_dict_version(self->settings);
+    if (version != 0 && version != self->settings_version) {
+        find_settings(self, version);
+    }
+    if (version != 0 && version == self->settings_version) {
+        return self->found[setting];
+    }
+    return PyDict_GetItemWithError(self->settings, self->state->names[setting_names[setting]]);
 }
 
 /* -- the compiled tree -- */
@@ -151,9 +180,9 @@ static PyObject *unescape_group(PyObject *group)
     return result;
 }
 
-static PyObject *positional_groups(PyObject *match)
+static PyObject *positional_groups(struct native_state *state, PyObject *match)
 {
-    PyObject *groups = PyObject_CallMethod(match, "groups", NULL);
+    PyObject *groups = PyObject_CallMethodNoArgs(match, NAME(state, groups));
     PyObject *result = groups ? PyTuple_New(PyTuple_GET_SIZE(groups)) : NULL;
     for (Py_ssize_t i = 0; result != NULL && i < PyTuple_GET_SIZE(groups); i++) {
         PyObject *value = unescape_group(Py_NewRef(PyTuple_GET_ITEM(groups, i)));
@@ -167,9 +196,9 @@ static PyObject *positional_groups(PyObject *match)
     return result;
 }
 
-static PyObject *named_groups(PyObject *match)
+static PyObject *named_groups(struct native_state *state, PyObject *match)
 {
-    PyObject *groups = PyObject_CallMethod(match, "groupdict", NULL);
+    PyObject *groups = PyObject_CallMethodNoArgs(match, NAME(state, groupdict));
     PyObject *result = groups ? PyDict_New() : NULL;
     Py_ssize_t position = 0;
     PyObject *name, *group;
@@ -205,11 +234,11 @@ static int match_path(ApplicationObject *self, PyObject *rule, long kind, Reques
     }
     int status = match == Py_None ? NOT_FOUND : FOUND;
     if (status == FOUND && kind == KIND_GROUPS) {
-        route->path_args = positional_groups(match);
+        route->path_args = positional_groups(self->state, match);
         status = route->path_args ? FOUND : FAILED;
     }
     else if (status == FOUND && kind == KIND_NAMED) {
-        route->path_kwargs = named_groups(match);
+        route->path_kwargs = named_groups(self->state, match);
         status = route->path_kwargs ? FOUND : FAILED;
     }
     Py_DECREF(match);

@@ -12,16 +12,31 @@
 
 struct request_object;
 
+/* Settings that requests ask for. */
+/* clang-format off */
+#define APPLICATION_SETTINGS(X) \
+    X(xsrf_cookies) X(cross_origin_protection) X(compiled_template_cache) X(static_hash_cache) X(log_function)
+/* clang-format on */
+
+enum application_setting {
+#define X(name) SETTING_##name,
+    APPLICATION_SETTINGS(X)
+#undef X
+        SETTING_COUNT
+};
+
 typedef struct application_object {
     PyObject_HEAD
     struct native_state *state;
-    PyObject *settings;   /* owned, Tornado's attribute */
-    PyObject *transforms; /* owned, Tornado's attribute */
-    PyObject *rules;      /* owned: the compiled default_router, NULL until used */
-    PyObject *lists;      /* owned: tuple of (rules list, tuple of its items) */
-    uint64_t classes;     /* version tags of Tornado's routing classes at that time */
-    unsigned long epoch;  /* state->route_epoch when it was compiled */
-    bool hooks_set;       /* an attribute of the object shadows a hook: look closer */
+    PyObject *settings;             /* owned, Tornado's attribute */
+    PyObject *transforms;           /* owned, Tornado's attribute */
+    uint64_t settings_version;      /* guard_dict_version() of the dict that `found` is about; 0: none */
+    PyObject *found[SETTING_COUNT]; /* borrowed from it, NULL when absent */
+    PyObject *rules;                /* owned: the compiled default_router, NULL until used */
+    PyObject *lists;                /* owned: tuple of (rules list, tuple of its items) */
+    uint64_t classes;               /* version tags of Tornado's routing classes at that time */
+    unsigned long epoch;            /* state->route_epoch when it was compiled */
+    bool hooks_set;                 /* an attribute of the object shadows a hook: look closer */
     PyObject *dict;
     PyObject *weakrefs;
 } ApplicationObject;
@@ -41,7 +56,7 @@ void route_clear(struct route *route);
 uint64_t application_mask(ApplicationObject *self);
 /* Finds the handler for a request, as Application.find_handler. 0 with *route filled, or -1 with an exception. */
 int application_find(ApplicationObject *self, struct request_object *request, struct route *route);
-/* settings.get(name), borrowed, NULL when absent. No exception. */
-PyObject *application_setting(ApplicationObject *self, PyObject *name);
+/* settings.get(), borrowed, NULL when absent. No exception. */
+PyObject *application_setting(ApplicationObject *self, enum application_setting setting);
 
 #endif

@@ -37,7 +37,8 @@ void conn_log_fault(ServerConnectionObject *self, const struct td_verdict *why);
 /* Deals with the pending exception of a delegate's method. 0, or -1 if it must leave the loop. */
 int conn_request_failed(ServerConnectionObject *self);
 int conn_send_continue(ServerConnectionObject *self);
-/* Reads the framing (refusing what is wrong with it) and enters CONN_BODY. headers may be NULL. 0 or -1. */
+/* Reads the framing (refusing what is wrong with it) and enters CONN_BODY. headers: where one Content-Length of several is to be
+ * left; may be NULL if there are not several. 0 or -1. */
 int conn_begin_body(ServerConnectionObject *self, PyObject *headers);
 void conn_unapply_xheaders(ServerConnectionObject *self);
 /* Has the server's function answer the complete request. 0, or -1 with an exception that must leave the loop. */

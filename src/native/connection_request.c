@@ -148,7 +148,7 @@ int conn_begin_body(ServerConnectionObject *self, PyObject *headers)
         conn_refuse(self, &why);
         return 0;
     }
-    if (framing == TD_FRAMING_LENGTH && repeats_length(self->head) && normalize_length(self, headers) < 0) {
+    if (framing == TD_FRAMING_LENGTH && headers != NULL && repeats_length(self->head) && normalize_length(self, headers) < 0) {
         return -1;
     }
     if (self->phase == CONN_CLOSED) {

@@ -16,6 +16,13 @@ static PyObject *latin1_bytes(PyObject *text)
         Py_XDECREF(decoded);
         return encoded;
     }
+    if (text == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "can only concatenate str (not \"NoneType\") to str");
+        return NULL;
+    }
+    if (!PyUnicode_Check(text)) {
+        return PyErr_Format(PyExc_TypeError, "Expected bytes, unicode, or None; got %R", Py_TYPE(text));
+    }
     return PyUnicode_AsLatin1String(text);
 }
 
@@ -143,55 +150,80 @@ static int head_lines_pairs(ServerConnectionObject *connection, PyObject *pairs,
     return 0;
 }
 
-static int set_item(PyObject *headers, const char *name, const char *value)
+#define MAX_LINES 32
+
+/* The lines of headers that are the usual ones: single values, latin-1, without line ends. They are borrowed from the headers.
+ * False, without an exception: there are others, or more. */
+static bool gather_lines(HeadersObject *headers, struct td_line *lines, size_t *count)
 {
-    PyObject *key = PyUnicode_InternFromString(name);
-    PyObject *item = PyUnicode_FromString(value);
-    int status = key != NULL && item != NULL ? PyObject_SetItem(headers, key, item) : -1;
-    Py_XDECREF(key);
-    Py_XDECREF(item);
-    return status;
+    PyObject *map = headers->map;
+    if (map == NULL || PyDict_GET_SIZE(map) > MAX_LINES) {
+        return false;
+    }
+    Py_ssize_t position = 0;
+    PyObject *name, *value;
+    *count = 0;
+    while (PyDict_Next(map, &position, &name, &value)) {
+        struct td_line *line = &lines[*count];
+        if (!convert_latin1_span(name, &line->name) || !convert_latin1_span(value, &line->value) || has_line_end(line->name) ||
+            has_line_end(line->value)) {
+            return false;
+        }
+        ++*count;
+    }
+    return true;
+}
+
+/* The number that a Content-Length says: -2 with an exception. */
+static int64_t length_of(PyObject *value)
+{
+    struct td_span span;
+    bool digits = convert_latin1_span(value, &span) && span.len > 0;
+    int64_t length = 0;
+    for (size_t i = 0; digits && i < span.len; i++) {
+        digits = span.data[i] >= '0' && span.data[i] <= '9';
+        length = i < 18 ? length * 10 + (span.data[i] - '0') : 0;
+    }
+    if (!digits) {
+        PyErr_Format(PyExc_ValueError, "not an integer: %R", value);
+        return -2;
+    }
+    if (span.len <= 18) {
+        return length;
+    }
+    PyObject *number = PyLong_FromUnicodeObject(value, 10);
+    length = number ? PyLong_AsLongLong(number) : -1;
+    Py_XDECREF(number);
+    return length == -1 && PyErr_Occurred() ? -2 : length;
 }
 
 /* The Content-Length that the headers declare: -1 without one, -2 with an exception. */
-static int64_t declared_length(PyObject *headers)
+static int64_t declared_length(struct native_state *state, PyObject *headers, bool plain)
 {
-    PyObject *name = PyUnicode_InternFromString("Content-Length");
-    PyObject *value = NULL;
-    int64_t length = -2;
-    int found = name ? PySequence_Contains(headers, name) : -1;
-    if (found == 0) {
-        length = -1;
-    }
-    else if (found > 0 && (value = PyObject_GetItem(headers, name)) != NULL) {
-        struct td_span span;
-        bool digits = convert_latin1_span(value, &span) && span.len > 0;
-        for (size_t i = 0; digits && i < span.len; i++) {
-            digits = span.data[i] >= '0' && span.data[i] <= '9';
-        }
-        PyObject *number = digits ? PyLong_FromUnicodeObject(value, 10) : NULL;
-        if (number != NULL) {
-            length = PyLong_AsLongLong(number);
-            if (length == -1 && PyErr_Occurred()) {
-                length = -2;
-            }
-            Py_DECREF(number);
-        }
-        else if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_ValueError, "not an integer: %R", value);
+    PyObject *name = TEXT(state, content_length);
+    PyObject *value;
+    if (plain) {
+        value = Py_XNewRef(headers_get_normal((HeadersObject *)headers, name));
+        if (value == NULL && !PyErr_Occurred()) {
+            return -1;
         }
     }
-    Py_XDECREF(name);
+    else {
+        int found = PySequence_Contains(headers, name);
+        if (found == 0) {
+            return -1;
+        }
+        value = found > 0 ? PyObject_GetItem(headers, name) : NULL;
+    }
+    int64_t length = value ? length_of(value) : -2;
     Py_XDECREF(value);
     return length;
 }
 
 /* For answers without a body, where the value means nothing: 0 if there is one, else as above. */
-static int64_t declared(PyObject *headers)
+static int64_t declared(struct native_state *state, PyObject *headers)
 {
-    PyObject *name = PyUnicode_InternFromString("Content-Length");
-    int found = name ? PySequence_Contains(headers, name) : -1;
-    Py_XDECREF(name);
+    int found = PySequence_Contains(headers, TEXT(state, content_length));
     return found < 0 ? -2 : found - 1;
 }
 
@@ -206,17 +238,22 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
         /* What it says of HTTP is not about the protocol that the connection switches to. */
         connection->keep_alive = true;
     }
-    if ((connection->version_1_1 && !connection->keep_alive && set_item(headers, "Connection", "close") < 0) ||
-        (connection->echo_keep_alive && set_item(headers, "Connection", "Keep-Alive") < 0)) {
+    if ((connection->version_1_1 && !connection->keep_alive &&
+         PyObject_SetItem(headers, TEXT(state, connection), TEXT(state, close)) < 0) ||
+        (connection->echo_keep_alive && PyObject_SetItem(headers, TEXT(state, connection), TEXT(state, keep_alive)) < 0)) {
         return -1;
     }
-    int64_t length = connection->head_method || code == 304 ? declared(headers) : declared_length(headers);
+    bool plain = headers_is_plain(state, headers);
+    int64_t length = connection->head_method || code == 304 ? declared(state, headers) : declared_length(state, headers, plain);
     if (length == -2) {
         return -1;
     }
     conn_start_answer(connection, (int)code, length);
-    if (connection->chunking && set_item(headers, "Transfer-Encoding", "chunked") < 0) {
-        return -1;
+    if (connection->chunking) {
+        if (PyObject_SetItem(headers, TEXT(state, transfer_encoding), TEXT(state, chunked)) < 0) {
+            return -1;
+        }
+        plain = headers_is_plain(state, headers);
     }
     struct td_span reason_span;
     if (!PyUnicode_Check(reason) || !PyUnicode_IS_ASCII(reason) || !convert_latin1_span(reason, &reason_span)) {
@@ -228,18 +265,26 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
         reason_span = convert_bytes_span(reason_bytes);
     }
     if (has_line_end(reason_span)) {
-        PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", reason);
+        PyObject *line = PyUnicode_FromFormat("HTTP/1.1 %ld %S", code, reason);
+        PyObject *bytes = line ? PyUnicode_AsUTF8String(line) : NULL;
+        if (bytes != NULL) {
+            PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", bytes);
+        }
+        Py_XDECREF(line);
+        Py_XDECREF(bytes);
         goto done;
     }
-    bool plain = headers_is_plain(state, headers);
+    struct td_line lines[MAX_LINES];
+    size_t count = 0;
+    bool simple = plain && gather_lines((HeadersObject *)headers, lines, &count);
     if (!plain) {
         pairs = all_pairs(headers);
         if (pairs == NULL) {
             goto done;
         }
     }
-    if ((plain ? head_lines_plain(connection, (HeadersObject *)headers, false) : head_lines_pairs(connection, pairs, false)) <
-        0) {
+    if (!simple && (plain ? head_lines_plain(connection, (HeadersObject *)headers, false)
+                          : head_lines_pairs(connection, pairs, false)) < 0) {
         goto done;
     }
     if (connection->phase == CONN_CLOSED) {
@@ -249,16 +294,26 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     if (chunk != NULL && conn_check_chunk(connection, chunk) < 0) {
         goto done;
     }
-    if (td_response_status_line(&connection->out, (int)code, reason_span) != TD_OK) {
-        PyErr_NoMemory();
-        goto done;
+    if (simple) {
+        /* Nothing has run since that could have changed the headers. */
+        if (td_response_head(&connection->out, (int)code, reason_span, lines, count) != TD_OK) {
+            PyErr_NoMemory();
+            goto done;
+        }
     }
-    if ((plain ? head_lines_plain(connection, (HeadersObject *)headers, true) : head_lines_pairs(connection, pairs, true)) < 0) {
-        goto done;
-    }
-    if (td_outbuf_append(&connection->out, "\r\n", 2) != TD_OK) {
-        PyErr_NoMemory();
-        goto done;
+    else {
+        if (td_response_status_line(&connection->out, (int)code, reason_span) != TD_OK) {
+            PyErr_NoMemory();
+            goto done;
+        }
+        if ((plain ? head_lines_plain(connection, (HeadersObject *)headers, true) : head_lines_pairs(connection, pairs, true)) <
+            0) {
+            goto done;
+        }
+        if (td_outbuf_append(&connection->out, "\r\n", 2) != TD_OK) {
+            PyErr_NoMemory();
+            goto done;
+        }
     }
     status = chunk != NULL ? conn_put_chunk(connection, chunk) : 0;
 done:

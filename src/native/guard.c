@@ -225,23 +225,10 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     return mask;
 }
 
-unsigned int guard_version_tag(PyTypeObject *type)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    return type->tp_version_tag;
-#else
-    return PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type->tp_version_tag : 0;
-#endif
-}
-
-uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
+uint64_t guard_find_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
 {
     struct guard *guard = &state->guards[set];
-    unsigned int tag = guard_version_tag(type);
-    size_t place = ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);
-    if (tag != 0 && guard->cache[place].type == type && guard->cache[place].tag == tag) {
-        return guard->cache[place].mask;
-    }
+    size_t place = guard_place(type);
     /* The lookups of compute_mask give the type a tag if it can have one. */
     uint64_t mask = compute_mask(state, set, type);
     guard->cache[place].type = type;

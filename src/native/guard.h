@@ -142,10 +142,47 @@ void guard_clear(struct native_state *state);
 int guard_traverse(struct native_state *state, visitproc visit, void *arg);
 
 /* The version tag of a class, which changes with every modification of it or of a base; 0 if it has none now. */
-unsigned int guard_version_tag(PyTypeObject *type);
+static inline unsigned int guard_version_tag(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return type->tp_version_tag;
+#else
+    return PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type->tp_version_tag : 0;
+#endif
+}
+
+/* A number that no other dict, and no other state of this one, has (PEP 509). 0: CPython 3.12 and later have none. */
+static inline uint64_t guard_dict_version(PyObject *dict)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    return ((PyDictObject *)dict)->ma_version_tag;
+#else
+    (void)dict;
+    return 0;
+#endif
+}
+
+static inline size_t guard_place(PyTypeObject *type)
+{
+    return ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);
+}
+
+/* guard_type_mask() of a class that is not in the cache. */
+uint64_t guard_find_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
+
 /* The hooks that the class changes. Never fails: what can't be found out counts as changed. A class that hides an attribute that
  * its objects have in C, as a class attribute with a default does, has them in Python: then all hooks count as changed. */
-uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type);
+static inline uint64_t guard_type_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
+{
+    struct guard *guard = &state->guards[set];
+    unsigned int tag = guard_version_tag(type);
+    size_t place = guard_place(type);
+    if (tag != 0 && guard->cache[place].type == type && guard->cache[place].tag == tag) {
+        return guard->cache[place].mask;
+    }
+    return guard_find_mask(state, set, type);
+}
+
 /* Does the class hide such an attribute? *name: which one, borrowed, may be NULL. */
 bool guard_hides(struct native_state *state, enum guard_set set, PyTypeObject *type, PyObject **name);
 /* The bit of a hook of this name; 0 if there is none. */

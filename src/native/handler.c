@@ -50,6 +50,28 @@ static int add_text(HeadersObject *headers, PyObject *name, const char *text, si
     return status;
 }
 
+/* The default headers of an answer of that second, kept for the next one. Borrowed dict or NULL. */
+static PyObject *default_headers(struct native_state *state, time_t second)
+{
+    if (state->default_headers == NULL || state->default_second != second) {
+        struct td_date_cache cache = {0};
+        PyObject *date = convert_latin1(td_span_of(td_date_text(&cache, second), TD_DATE_LEN));
+        PyObject *map = date ? PyDict_New() : NULL;
+        if (map == NULL || PyDict_SetItem(map, TEXT(state, server), BOUND(state, server_version)) < 0 ||
+            PyDict_SetItem(map, TEXT(state, content_type), TEXT(state, html)) < 0 ||
+            PyDict_SetItem(map, TEXT(state, date), date) < 0) {
+            Py_CLEAR(map);
+        }
+        Py_XDECREF(date);
+        if (map == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(state->default_headers, map);
+        state->default_second = second;
+    }
+    return state->default_headers;
+}
+
 PyObject *handler_headers(HandlerObject *self)
 {
     struct native_state *state = self->state;
@@ -61,12 +83,10 @@ PyObject *handler_headers(HandlerObject *self)
         return NULL;
     }
     HeadersObject *headers = (HeadersObject *)object;
-    struct td_date_cache date = {0};
-    td_date_text(&date, (time_t)self->date);
+    PyObject *defaults = default_headers(state, (time_t)self->date);
+    headers->map = defaults ? PyDict_Copy(defaults) : NULL;
     char number[24];
-    if (headers_set_normal(headers, TEXT(state, server), BOUND(state, server_version)) < 0 ||
-        headers_set_normal(headers, TEXT(state, content_type), TEXT(state, html)) < 0 ||
-        add_text(headers, TEXT(state, date), date.text, TD_DATE_LEN) < 0 ||
+    if (headers->map == NULL ||
         (self->etag[0] != '\0' && add_text(headers, TEXT(state, etag), self->etag, strlen(self->etag)) < 0) ||
         (self->content_length >= 0 &&
          add_text(headers, TEXT(state, content_length), number,
@@ -96,12 +116,46 @@ PyObject *handler_buffer_list(HandlerObject *self)
     return self->buffer;
 }
 
+/* The key of 200 in httputil.responses, if that is an int: as a rule, a member of HTTPStatus. The lookup of an equal number would
+ * have to compare the two. Borrowed or NULL, without an exception. */
+static PyObject *find_key_of_ok(struct native_state *state)
+{
+    Py_ssize_t position = 0;
+    PyObject *key;
+    while (PyDict_Next(BOUND(state, responses), &position, &key, NULL)) {
+        if (PyLong_Check(key) && Py_TYPE(key)->tp_hash == PyLong_Type.tp_hash &&
+            Py_TYPE(key)->tp_richcompare == PyLong_Type.tp_richcompare) {
+            int overflow;
+            if (PyLong_AsLongAndOverflow(key, &overflow) == 200) {
+                return key;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* httputil.responses.get(code). Borrowed or NULL. */
+static PyObject *standard_reason(struct native_state *state, long code)
+{
+    PyObject *responses = BOUND(state, responses);
+    if (code == 200) {
+        if (state->key_of_ok == NULL) {
+            state->key_of_ok = Py_XNewRef(find_key_of_ok(state));
+        }
+        if (state->key_of_ok != NULL) {
+            return PyDict_GetItemWithError(responses, state->key_of_ok);
+        }
+    }
+    PyObject *number = PyLong_FromLong(code);
+    PyObject *reason = number ? PyDict_GetItemWithError(responses, number) : NULL;
+    Py_XDECREF(number);
+    return reason;
+}
+
 PyObject *handler_reason(HandlerObject *self)
 {
     if (self->reason == NULL) {
-        PyObject *code = PyLong_FromLong(self->status_code);
-        PyObject *reason = code ? PyDict_GetItemWithError(BOUND(self->state, responses), code) : NULL;
-        Py_XDECREF(code);
+        PyObject *reason = standard_reason(self->state, self->status_code);
         if (reason == NULL && PyErr_Occurred()) {
             return NULL;
         }

@@ -10,6 +10,7 @@
 #include "exchange.h"
 #include "guard.h"
 #include "headers.h"
+#include "json_text.h"
 #include "request.h"
 
 #include "core/http_response.h"
@@ -109,8 +110,8 @@ static PyObject *convert_value(HandlerObject *self, PyObject *value)
     return text;
 }
 
-/* self._headers[name] = text */
-static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
+/* self._headers[name] = text. normal: the name is in Http-Header-Case. */
+static int put_header(HandlerObject *self, PyObject *name, PyObject *text, bool normal)
 {
     PyObject *headers = handler_headers(self);
     if (headers == NULL) {
@@ -119,9 +120,9 @@ static int put_header(HandlerObject *self, PyObject *name, PyObject *text)
     if (!headers_is_plain(self->state, headers)) {
         return PyObject_SetItem(headers, name, text);
     }
-    PyObject *normal = headers_normalize(self->state, name);
-    int status = normal ? headers_set_normal((HeadersObject *)headers, normal, text) : -1;
-    Py_XDECREF(normal);
+    PyObject *normal_name = normal ? Py_NewRef(name) : headers_normalize(self->state, name);
+    int status = normal_name ? headers_set_normal((HeadersObject *)headers, normal_name, text) : -1;
+    Py_XDECREF(normal_name);
     return status;
 }
 
@@ -132,7 +133,7 @@ static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, P
         return call_tornado(self, NAME(self->state, set_header), args, count, kwnames);
     }
     PyObject *text = convert_value(self, args[1]);
-    int status = text ? put_header(self, args[0], text) : -1;
+    int status = text ? put_header(self, args[0], text, false) : -1;
     Py_XDECREF(text);
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -141,7 +142,7 @@ static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, P
 
 static int append_chunk(HandlerObject *self, PyObject *bytes)
 {
-    if (self->buffer == NULL) {
+    if (self->buffer == NULL && PyBytes_CheckExact(bytes)) {
         self->buffer = Py_NewRef(bytes);
         return 0;
     }
@@ -149,10 +150,25 @@ static int append_chunk(HandlerObject *self, PyObject *bytes)
     return list ? PyList_Append(list, bytes) : -1;
 }
 
-static int write_json(HandlerObject *self, PyObject *chunk)
+/* escape.utf8(text). Steals text, which may be NULL. New reference or NULL. */
+static PyObject *encode_text(struct native_state *state, PyObject *text)
+{
+    if (text == NULL || PyBytes_CheckExact(text)) {
+        return text;
+    }
+    PyObject *result = PyUnicode_Check(text) ? PyUnicode_AsUTF8String(text)
+                                             : PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, utf8), text);
+    Py_DECREF(text);
+    return result;
+}
+
+static int write_json(HandlerObject *self, PyObject *dict)
 {
     struct native_state *state = self->state;
-    PyObject *text = PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, json_encode), chunk);
+    PyObject *text = json_text_of(state, dict);
+    if (text == NULL && !PyErr_Occurred()) {
+        text = PyObject_CallMethodOneArg(BOUND(state, escape), NAME(state, json_encode), dict);
+    }
     if (text == NULL) {
         return -1;
     }
@@ -164,15 +180,15 @@ static int write_json(HandlerObject *self, PyObject *chunk)
         Py_XDECREF(result);
     }
     else {
-        status = put_header(self, TEXT(state, content_type), TEXT(state, json));
+        status = put_header(self, TEXT(state, content_type), TEXT(state, json), true);
     }
-    PyObject *bytes = NULL;
-    if (status == 0) {
-        bytes = PyUnicode_Check(text) ? PyUnicode_AsUTF8String(text) : PyBytes_FromObject(text);
-        status = bytes ? append_chunk(self, bytes) : -1;
+    if (status < 0) {
+        Py_DECREF(text);
+        return -1;
     }
+    PyObject *bytes = encode_text(state, text);
+    status = bytes ? append_chunk(self, bytes) : -1;
     Py_XDECREF(bytes);
-    Py_DECREF(text);
     return status;
 }
 
@@ -248,10 +264,7 @@ static int64_t buffer_size(HandlerObject *self)
 
 /* -- flush -- */
 
-static enum td_status put_text(ServerConnectionObject *connection, const char *name, struct td_span value)
-{
-    return td_response_field(&connection->out, td_span_of(name, strlen(name)), value);
-}
+#define LITERAL(text) td_span_of(text, sizeof(text) - 1)
 
 /* The head of an answer whose headers nobody touched: written without a header object. content_length < 0: not known. */
 static int put_default_head(HandlerObject *self, ServerConnectionObject *connection, PyObject *chunk)
@@ -276,33 +289,25 @@ static int put_default_head(HandlerObject *self, ServerConnectionObject *connect
     }
     const char *date = td_date_text(&connection->engine->date, (time_t)self->date);
     char number[24];
-    enum td_status status = td_response_status_line(out, (int)self->status_code, reason);
-    if (status == TD_OK) {
-        status = put_text(connection, "Server", server);
+    struct td_line lines[7];
+    size_t count = 0;
+    lines[count++] = (struct td_line){LITERAL("Server"), server};
+    lines[count++] = (struct td_line){LITERAL("Content-Type"), html};
+    lines[count++] = (struct td_line){LITERAL("Date"), td_span_of(date, TD_DATE_LEN)};
+    if (self->etag[0] != '\0') {
+        lines[count++] = (struct td_line){LITERAL("Etag"), td_span_of(self->etag, strlen(self->etag))};
     }
-    if (status == TD_OK) {
-        status = put_text(connection, "Content-Type", html);
-    }
-    if (status == TD_OK) {
-        status = put_text(connection, "Date", td_span_of(date, TD_DATE_LEN));
-    }
-    if (status == TD_OK && self->etag[0] != '\0') {
-        status = put_text(connection, "Etag", td_span_of(self->etag, strlen(self->etag)));
-    }
-    if (status == TD_OK && self->content_length >= 0) {
+    if (self->content_length >= 0) {
         char *end = td_format_decimal(number, (uint64_t)self->content_length);
-        status = put_text(connection, "Content-Length", td_span_of(number, (size_t)(end - number)));
+        lines[count++] = (struct td_line){LITERAL("Content-Length"), td_span_of(number, (size_t)(end - number))};
     }
-    if (status == TD_OK && (self->closes || self->keeps)) {
-        status = put_text(connection, "Connection", self->closes ? td_span_of("close", 5) : td_span_of("Keep-Alive", 10));
+    if (self->closes || self->keeps) {
+        lines[count++] = (struct td_line){LITERAL("Connection"), self->closes ? LITERAL("close") : LITERAL("Keep-Alive")};
     }
-    if (status == TD_OK && connection->chunking) {
-        status = put_text(connection, "Transfer-Encoding", td_span_of("chunked", 7));
+    if (connection->chunking) {
+        lines[count++] = (struct td_line){LITERAL("Transfer-Encoding"), LITERAL("chunked")};
     }
-    if (status == TD_OK) {
-        status = td_outbuf_append(out, "\r\n", 2);
-    }
-    if (status != TD_OK) {
+    if (td_response_head(out, (int)self->status_code, reason, lines, count) != TD_OK) {
         conn_close_soon(connection);
         PyErr_NoMemory();
         return -1;
@@ -422,20 +427,25 @@ static int compute_etag(HandlerObject *self, char etag[48])
         }
     }
     Py_XDECREF(buffer);
-    PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, hexdigest)) : NULL;
+    PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, digest)) : NULL;
     Py_XDECREF(hasher);
-    struct td_span span;
-    if (digest == NULL || !convert_latin1_span(digest, &span) || span.len != 40) {
+    if (digest == NULL || !PyBytes_Check(digest) || PyBytes_GET_SIZE(digest) != 20) {
         Py_XDECREF(digest);
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "sha1 gave no hexadecimal digest");
+            PyErr_SetString(PyExc_ValueError, "sha1 gave no digest");
         }
         return -1;
     }
-    etag[0] = '"';
-    memcpy(etag + 1, span.data, 40);
-    etag[41] = '"';
-    etag[42] = '\0';
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *from = (const unsigned char *)PyBytes_AS_STRING(digest);
+    char *to = etag;
+    *to++ = '"';
+    for (int i = 0; i < 20; i++) {
+        *to++ = digits[from[i] >> 4];
+        *to++ = digits[from[i] & 15];
+    }
+    *to++ = '"';
+    *to = '\0';
     Py_DECREF(digest);
     return 0;
 }
@@ -456,10 +466,11 @@ static int has_header(HandlerObject *self, PyObject *normal_name)
     return present;
 }
 
+/* The name is in Http-Header-Case. */
 static int put_latin1_header(HandlerObject *self, PyObject *name, const char *text, size_t len)
 {
     PyObject *value = convert_latin1(td_span_of(text, len));
-    int status = value ? put_header(self, name, value) : -1;
+    int status = value ? put_header(self, name, value, true) : -1;
     Py_XDECREF(value);
     return status;
 }

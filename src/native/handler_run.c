@@ -239,14 +239,15 @@ static PyObject *decode_argument(HandlerObject *self, PyObject *value, PyObject 
 static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, uint64_t mask)
 {
     Py_ssize_t count = args ? PyTuple_GET_SIZE(args) : 0;
-    if (count == 0 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)) {
+    bool named = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0;
+    if (count == 0 && !named) {
         handler_set_container(&self->path_args, NULL);
         handler_set_container(&self->path_kwargs, NULL);
         return 1;
     }
     PyObject *list = PyList_New(count);
-    PyObject *dict = list ? PyDict_New() : NULL;
-    if (dict == NULL) {
+    PyObject *dict = list && named ? PyDict_New() : NULL;
+    if (list == NULL || (named && dict == NULL)) {
         Py_XDECREF(list);
         return -1;
     }
@@ -257,7 +258,7 @@ static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, ui
         }
         PyList_SET_ITEM(list, i, text);
     }
-    if (kwargs != NULL) {
+    if (named) {
         Py_ssize_t position = 0;
         PyObject *name, *value;
         while (PyDict_Next(kwargs, &position, &name, &value)) {
@@ -274,7 +275,7 @@ static int decode_path(HandlerObject *self, PyObject *args, PyObject *kwargs, ui
     return 1;
 fail:
     Py_DECREF(list);
-    Py_DECREF(dict);
+    Py_XDECREF(dict);
     return -1;
 }
 
@@ -297,8 +298,8 @@ static int check_origin(HandlerObject *self, RequestObject *request, Application
         hook = NAME(state, check_xsrf_cookie);
     }
     if (!has_hook || !(mask & HOOK(_cross_origin_protection))) {
-        PyObject *xsrf = application_setting(application, NAME(state, xsrf_cookies));
-        PyObject *origin = has_hook ? application_setting(application, NAME(state, cross_origin_protection)) : NULL;
+        PyObject *xsrf = application_setting(application, SETTING_xsrf_cookies);
+        PyObject *origin = has_hook ? application_setting(application, SETTING_cross_origin_protection) : NULL;
         if ((xsrf == NULL || PyObject_IsTrue(xsrf) == 0) && (origin == NULL || PyObject_IsTrue(origin) == 0)) {
             return 1;
         }
@@ -431,8 +432,8 @@ static int execute(HandlerObject *self, RequestObject *request, ApplicationObjec
 /* debug mode: templates and static hashes are looked up anew for each request, as _HandlerDelegate.execute does. */
 static int reset_caches(struct native_state *state, ApplicationObject *application)
 {
-    if (application_setting(application, NAME(state, compiled_template_cache)) == NULL &&
-        application_setting(application, NAME(state, static_hash_cache)) == NULL) {
+    if (application_setting(application, SETTING_compiled_template_cache) == NULL &&
+        application_setting(application, SETTING_static_hash_cache) == NULL) {
         return 0;
     }
     PyObject *result = PyObject_CallOneArg(BOUND(state, reset_caches), (PyObject *)application);

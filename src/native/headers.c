@@ -1,5 +1,6 @@
 /* The type HTTPHeaders: construction, the mapping protocol, Tornado's attributes. Its methods are in headers_methods.c, what it
  * holds in headers_store.c. */
+#include "guard.h"
 #include "headers_internal.h"
 
 /* ---- Construction ---- */
@@ -248,10 +249,21 @@ bool headers_has_native_slots(PyTypeObject *type)
 
 int headers_is_plain(struct native_state *state, PyObject *object)
 {
-    if ((PyObject *)Py_TYPE(object) != BOUND(state, HTTPHeaders) || !headers_has_native_slots(Py_TYPE(object))) {
+    PyTypeObject *type = Py_TYPE(object);
+    if ((PyObject *)type != BOUND(state, HTTPHeaders)) {
         return 0;
     }
-    return headers_has_native_methods((HeadersObject *)object);
+    unsigned int tag = guard_version_tag(type);
+    if (tag != 0 && tag == state->plain_headers_tag) {
+        PyObject *dict = ((HeadersObject *)object)->dict;
+        return dict == NULL || PyDict_GET_SIZE(dict) == 0;
+    }
+    if (!headers_has_native_slots(type) || !headers_has_native_methods((HeadersObject *)object)) {
+        return 0;
+    }
+    /* The lookups have given it a tag, if there are any left. */
+    state->plain_headers_tag = guard_version_tag(type);
+    return 1;
 }
 
 /* ---- Tornado's attributes ---- */

@@ -7,7 +7,9 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 #include <structmember.h>
+#include <time.h>
 
 #include "names.h"
 
@@ -56,6 +58,18 @@ enum native_count {
         COUNT_COUNT
 };
 
+#define NATIVE_JSON_DICTS 5
+
+/* An access logger that wanted no record, and the versions of what decided that (access_log.c). */
+struct native_silence {
+    uint64_t globals_version; /* of tornado.web's globals, where the logger is */
+    uint64_t attributes_version;
+    uint64_t cache_version;
+    PyObject *logger; /* borrowed, and valid while the globals are as they were */
+    PyObject *cache;  /* borrowed: its _cache; the same of its attributes */
+    long level;       /* 0: nothing is known */
+};
+
 struct native_state {
 #define X(name) PyTypeObject *name##_type; /* owned */
     NATIVE_TYPES(X)
@@ -65,6 +79,14 @@ struct native_state {
     PyObject *texts[TEXT_COUNT];  /* the same, by enum native_text */
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
+    uint64_t json_versions[NATIVE_JSON_DICTS]; /* of the dicts behind json_encode() when they were last found stock */
+    unsigned int json_class_tag; /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
+    struct native_silence silence;
+    unsigned int logger_tag;        /* that of a class of loggers that was found stock last (access_log.c); 0: never */
+    unsigned int plain_headers_tag; /* that of HTTPHeaders when it was last found native (headers.c); 0: never */
+    PyObject *default_headers;      /* owned dict: a fresh answer's headers of the second default_second (handler.c) */
+    time_t default_second;
+    PyObject *key_of_ok;          /* owned: of 200 in httputil.responses (handler.c); NULL: not looked for, or not found */
     unsigned long route_epoch;    /* moves when a rule, a matcher or a router changes (application.c) */
     PyObject *loop_keyword;       /* owned: ("loop",), for calls with that keyword */
     PyObject *exit_exception;     /* owned: what must leave the loop at the end of the engine's call (errors.c) */

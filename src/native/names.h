@@ -47,6 +47,7 @@
     X(decode_argument) \
     X(decompress) \
     X(delete) \
+    X(digest) \
     X(disabled) \
     X(done) \
     X(exception) \
@@ -57,11 +58,12 @@
     X(get_handler_delegate) \
     X(get_list) \
     X(get_status) \
+    X(groupdict) \
+    X(groups) \
     X(handle_stream) \
     X(head) \
     X(header_timeout) \
     X(headers_received) \
-    X(hexdigest) \
     X(info) \
     X(initialize) \
     X(isEnabledFor) \
@@ -102,6 +104,7 @@
     X(static_hash_cache) \
     X(SUPPORTED_METHODS) \
     X(update) \
+    X(utf8) \
     X(warning) \
     X(write) \
     X(write_headers) \
@@ -285,7 +288,6 @@ enum native_text {
     X(HTTPOutputError) \
     X(HTTPServerRequest) \
     X(httputil) \
-    X(Logger) \
     X(log_callback) \
     X(log_exception) \
     X(log_message) \
@@ -371,6 +373,9 @@ enum native_text {
     X(flush_transformed) \
     X(web_globals) \
     X(write_access_line) \
+    X(json_parts) \
+    X(logger_methods) \
+    X(logger_size) \
     /* end */
 /* clang-format on */
 

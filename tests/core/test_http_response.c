@@ -257,8 +257,52 @@ static void test_numbers(void)
     }
 }
 
+/* A whole head is what its parts are, written one by one, whether it fits a block or not. */
+static void test_heads(void)
+{
+    static const size_t lengths[] = {0, 1, 100, TD_OUTBUF_ROOM - 200, TD_OUTBUF_ROOM, 2 * TD_BLOCK_SIZE};
+    static const int codes[] = {200, 7, INT32_MAX, INT32_MIN};
+    enum { LONGEST = 2 * TD_BLOCK_SIZE, MOST = 40 };
+    char *value = malloc(LONGEST);
+    memset(value, 'v', LONGEST);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        /* Around the length at which it is written in pieces, each byte counts. */
+        for (size_t more = 0; more < (lengths[i] == TD_OUTBUF_ROOM - 200 ? 200 : 1); more++) {
+            for (size_t count = 0; count <= MOST; count += count < 3 ? 1 : 37) {
+                struct td_line lines[MOST];
+                struct td_span reason = count == 1 ? td_span_of(NULL, 0) : span("Reason");
+                int code = codes[count % COUNT_OF(codes)];
+                struct td_outbuf parts = {0};
+                struct td_outbuf whole = {0};
+                CHECK(td_response_status_line(&parts, code, reason) == TD_OK, "status line");
+                for (size_t j = 0; j < count; j++) {
+                    lines[j] = (struct td_line){span("Name"), j == 1 ? td_span_of(value, lengths[i] + more) : span("value")};
+                    CHECK(td_response_field(&parts, lines[j].name, lines[j].value) == TD_OK, "line %zu", j);
+                }
+                CHECK(td_outbuf_append(&parts, "\r\n", 2) == TD_OK, "end");
+                size_t len;
+                char *expected = drain(&parts, &len);
+                CHECK(td_response_head(&whole, code, reason, lines, count) == TD_OK, "head of %zu lines", count);
+                CHECK(whole.written == len, "%zu bytes", len);
+                check_text(&whole, expected, len, "head", len);
+                free(expected);
+            }
+        }
+    }
+    free(value);
+}
+
 static enum td_status write_head(struct td_outbuf *out, const char *value, size_t len)
 {
+    struct td_line line = {span("Short"), span("value")};
+    if (td_response_head(out, 200, span("OK"), &line, 1) != TD_OK) {
+        return TD_NOMEM;
+    }
+    line.value = td_span_of(value, len);
+    if (td_response_head(out, 200, span("OK"), &line, 1) != TD_OK) {
+        return TD_NOMEM;
+    }
+
     enum td_status status = td_response_status_line(out, 200, span("OK"));
     if (status == TD_OK) {
         status = td_response_field(out, span("Short"), span("value"));
@@ -292,6 +336,7 @@ int main(void)
 {
     test_status_line();
     test_field_lengths();
+    test_heads();
     test_dates();
     test_framing();
     test_numbers();
