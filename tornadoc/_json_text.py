@@ -1,4 +1,4 @@
-"""What makes Tornado's json_encode() give its text: native code writes that text itself as long as all of it is stock."""
+"""What makes Tornado's json_encode() give its text: as long as all of it is stock, native code keeps the encoder for the next."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ENCODER = {
 }
 _DUMPS = {**_ENCODER, "cls": None, "separators": None, "default": None}
 _SEPARATORS = {"item_separator": ", ", "key_separator": ": "}
-#: Only called for what native code leaves to json, or not with this encoder at all; and what Python notes about a class.
-_IRRELEVANT = {"default", "__init__", "__doc__", "__static_attributes__", "__firstlineno__"}
-_EXPECTED = {"encode", "iterencode", *_SEPARATORS, "__module__", "__dict__", "__weakref__"}
+#: Not called once the encoder is there; and what Python notes about a class.
+_IRRELEVANT = {"__init__", "__doc__", "__static_attributes__", "__firstlineno__"}
+_EXPECTED = {"default", "encode", "iterencode", *_SEPARATORS, "__module__", "__dict__", "__weakref__"}
 
 
 def _relevant() -> dict[str, Any]:
@@ -52,6 +52,22 @@ def _is_same(found: dict[str, Any] | None, expected: dict[str, Any]) -> bool:
 
 def _is_plain(function: object, module: types.ModuleType) -> bool:
     return type(function) is types.FunctionType and function.__code__.co_filename == module.__file__
+
+
+def make_encoder() -> Any:
+    """What `JSONEncoder.iterencode` makes of the default encoder's attributes."""
+    encoder: Any = json._default_encoder  # type: ignore[attr-defined]
+    return json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+        {},
+        encoder.default,
+        json.encoder.encode_basestring_ascii,
+        encoder.indent,
+        encoder.key_separator,
+        encoder.item_separator,
+        encoder.sort_keys,
+        encoder.skipkeys,
+        encoder.allow_nan,
+    )
 
 
 def find_parts() -> tuple[Any, ...] | None:
@@ -97,4 +113,5 @@ def find_parts() -> tuple[Any, ...] | None:
         tuple(vars(encoder).items()),
         JSONEncoder,
         class_is_stock,
+        make_encoder,
     )

@@ -305,6 +305,7 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->normal_names);
     Py_VISIT(state->default_headers);
     Py_VISIT(state->key_of_ok);
+    Py_VISIT(state->json_encoder);
     Py_VISIT(state->exit_exception);
     Py_VISIT(state->stack_run);
     Py_VISIT(state->stack_spawn);
@@ -332,6 +333,7 @@ static int native_clear(PyObject *module)
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->default_headers);
     Py_CLEAR(state->key_of_ok);
+    Py_CLEAR(state->json_encoder);
     Py_CLEAR(state->exit_exception);
     Py_CLEAR(state->stack_run);
     Py_CLEAR(state->stack_spawn);

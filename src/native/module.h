@@ -80,6 +80,7 @@ struct native_state {
     PyObject *bound[BOUND_COUNT]; /* owned or NULL; indexed by enum native_bound, set by _native.bind() */
     PyObject *normal_names;       /* dict: header name as written -> interned Http-Header-Case name; bounded (headers.c) */
     uint64_t json_versions[NATIVE_JSON_DICTS]; /* of the dicts behind json_encode() when they were last found stock */
+    PyObject *json_encoder;                    /* owned; NULL: not made yet, or in use (json_text.c) */
     unsigned int json_class_tag; /* version tag of JSONEncoder when it was last found stock (json_text.c); 0: never */
     struct native_silence silence;
     unsigned int logger_tag;        /* that of a class of loggers that was found stock last (access_log.c); 0: never */

@@ -248,8 +248,11 @@ enum native_name {
     X(connection, "Connection") \
     X(close, "close") \
     X(keep_alive, "Keep-Alive") \
+    X(end_of_tag, "</") \
+    X(escaped_end_of_tag, "<\\/") \
     X(html, "text/html; charset=UTF-8") \
     X(json, "application/json; charset=UTF-8") \
+    X(nothing, "") \
     X(content_encoding, "Content-Encoding") \
     X(if_none_match, "If-None-Match") \
     X(content_language, "Content-Language") \

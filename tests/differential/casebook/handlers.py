@@ -123,7 +123,8 @@ for path in ("/stream", "/stream-async"):
             body = b"%x\r\n%s%s" % (size, b"x" * size, tail)
             data = chunked(path + "?mode=data_finish", tail=body)
             for server in ("main", "small_chunk"):
-                add("%s_rest_%s_%d_%s" % (base, name, size, server), data, server=server, modes="w")
+                steps = [("settle",), ("freeze",), data, ("thaw",)]
+                add("%s_rest_%s_%d_%s" % (base, name, size, server), *steps, server=server, modes="w")
     add(base + "_put", post(path, b"abc", method="PUT") + NEXT)
     add(base + "_delete", post(path, b"abc", method="DELETE") + NEXT)
     add(base + "_form", form(path, b"a=1&b=2") + NEXT)
