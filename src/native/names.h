@@ -20,11 +20,14 @@
     X(_convert_header_value) \
     X(_cross_origin_protection) \
     X(_execute) \
+    X(_get_argument) \
+    X(_get_arguments) \
     X(_handle_connection) \
     X(_handle_request_exception) \
     X(_log) \
     X(_new_cookie) \
     X(_parse_body) \
+    X(_remove_control_chars_regex) \
     X(_should_not_send_content) \
     X(_stream_request_body) \
     X(_unapply_xheaders) \
@@ -80,6 +83,7 @@
     X(on_finish) \
     X(options) \
     X(patch) \
+    X(parse_body_arguments) \
     X(path_args) \
     X(path_kwargs) \
     X(post) \
@@ -293,6 +297,8 @@ enum native_text {
     X(make_stream) \
     X(make_ui) \
     X(parse_query) \
+    X(query_functions) \
+    X(control_characters) \
     X(report_uncaught) \
     X(RequestStartLine) \
     X(reset_caches) \
@@ -367,6 +373,7 @@ enum native_text {
     X(loop_keyword) \
     X(tasks) \
     X(parse_body) \
+    X(parse_body_arguments) \
     X(write_with_callback) \
     X(flush_transformed) \
     X(web_globals) \
