@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import datetime
 import ssl
+import types
 from asyncio import AbstractEventLoop, BaseProtocol, Future
 from asyncio.transports import _FlowControlMixin
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
@@ -454,6 +455,14 @@ class Application:
 
     def __setattr__(self, name: str, value: Any, /) -> None: ...
     def __delattr__(self, name: str, /) -> None: ...
+
+@final
+class ArgumentMethod:
+    def __new__(cls, function: types.FunctionType) -> Self: ...
+    @property
+    def __wrapped__(self) -> types.FunctionType: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, object: Any, type: type[Any] | None = None, /) -> Any: ...
 
 @disjoint_base
 class RequestHandler:

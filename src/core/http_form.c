@@ -33,16 +33,6 @@ bool td_form_next(struct td_span *rest, struct td_span *name, struct td_span *va
     return true;
 }
 
-bool td_form_is_encoded(struct td_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] == '%' || text.data[i] == '+') {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The value of a hexadecimal digit; -1: it is none. */
 static int hex_value(char c)
 {
@@ -72,4 +62,14 @@ size_t td_form_decode(struct td_span text, char *out)
         *to++ = c;
     }
     return (size_t)(to - out);
+}
+
+struct td_span td_form_decoded(struct td_span text, char *scratch)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '%' || text.data[i] == '+') {
+            return td_span_of(scratch, td_form_decode(text, scratch));
+        }
+    }
+    return text;
 }

@@ -1,7 +1,7 @@
 /* RequestHandler: the state of one answer, and the frame of its life.
  *
  * handler.c            the object, its attributes, __init__ and clear
- * handler_arguments.c  what get_argument() and its kin are made of
+ * handler_arguments.c  get_argument() and its kin
  * handler_output.c     set_status, set_header, write, flush, finish
  * handler_run.c        from the routed request to the finished answer */
 #ifndef NATIVE_HANDLER_H
@@ -69,6 +69,7 @@ int handler_clear_response(HandlerObject *self, uint64_t mask);
 
 /* -- handler_arguments.c -- */
 
+/* _get_argument and _get_arguments; the public methods are objects of a type of their own (tornadoc/web.py). */
 extern PyMethodDef handler_argument_methods[];
 
 /* -- handler_output.c -- */

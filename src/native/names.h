@@ -49,6 +49,7 @@
     X(data_received) \
     X(decode_argument) \
     X(decompress) \
+    X(default) \
     X(delete) \
     X(disabled) \
     X(done) \
@@ -103,6 +104,7 @@
     X(set_status) \
     X(ssl_options) \
     X(start_request) \
+    X(strip) \
     X(static_hash_cache) \
     X(SUPPORTED_METHODS) \
     X(update) \

@@ -68,6 +68,9 @@ struct td_span request_query_span(const struct td_head *head);
 int request_check_query(RequestObject *self);
 /* arguments or query_arguments of the query alone. New reference to a dict; NULL with an exception. */
 PyObject *request_make_arguments(RequestObject *self, enum request_slot slot);
+/* Is the attribute, one of the two above, still the query and nothing else, which may be parsed natively? *query: its text, not
+ * empty, in the head's bytes. */
+bool request_unparsed_query(RequestObject *self, enum request_slot slot, struct td_span *query);
 /* Is httputil.parse_body_arguments Tornado's own? */
 bool request_has_plain_body_parser(struct native_state *state);
 /* _parse_body of application/x-www-form-urlencoded, on a request none of whose attributes is deleted and whose body_arguments are

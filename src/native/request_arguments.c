@@ -63,12 +63,6 @@ static bool may_parse(struct native_state *state, struct td_span text)
 
 /* -- parsing -- */
 
-/* A decoded field; scratch has room for text.len bytes. */
-static struct td_span decode(struct td_span text, char *scratch)
-{
-    return td_form_is_encoded(text) ? td_span_of(scratch, td_form_decode(text, scratch)) : text;
-}
-
 /* arguments.setdefault(name, []).append(value). 0 or -1. */
 static int add_value(PyObject *arguments, PyObject *name, PyObject *value)
 {
@@ -87,8 +81,8 @@ static int add_value(PyObject *arguments, PyObject *name, PyObject *value)
 
 static int add_field(PyObject *arguments, struct td_span name, struct td_span value, char *scratch)
 {
-    PyObject *key = convert_latin1(decode(name, scratch));
-    struct td_span decoded = decode(value, scratch);
+    PyObject *key = convert_latin1(td_form_decoded(name, scratch));
+    struct td_span decoded = td_form_decoded(value, scratch);
     PyObject *bytes = key ? PyBytes_FromStringAndSize(decoded.data, (Py_ssize_t)decoded.len) : NULL;
     int status = bytes ? add_value(arguments, key, bytes) : -1;
     Py_XDECREF(key);
@@ -146,6 +140,15 @@ int request_check_query(RequestObject *self)
         return 0;
     }
     return parse_in_python(self, query);
+}
+
+bool request_unparsed_query(RequestObject *self, enum request_slot slot, struct td_span *query)
+{
+    if (self->slots[slot] != NULL || self->head == NULL || self->deleted != 0 || slot == REQUEST_body_arguments) {
+        return false;
+    }
+    *query = request_query_span(self->head);
+    return query->len > 0;
 }
 
 PyObject *request_make_arguments(RequestObject *self, enum request_slot slot)

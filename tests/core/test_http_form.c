@@ -90,7 +90,8 @@ static void test_every_byte_escaped(void)
         char out;
         struct td_span one = td_span_of(guarded_copy(&area, &raw, 1), 1);
         CHECK(td_form_decode(one, &out) == 1 && out == (raw == '+' ? ' ' : raw), "%d", byte);
-        CHECK(td_form_is_encoded(one) == (raw == '+' || raw == '%'), "%d", byte);
+        struct td_span decoded = td_form_decoded(one, &out);
+        CHECK(decoded.data == (raw == '+' || raw == '%' ? &out : one.data) && decoded.len == 1, "%d", byte);
     }
 }
 
@@ -118,7 +119,7 @@ static void test_decoding_against_a_model(void)
 {
     static const char alphabet[] = "%+4aZ=";
     size_t base = sizeof(alphabet) - 1;
-    char text[7], expected[7], out[7];
+    char text[7], expected[7], out[7], scratch[7];
     for (size_t len = 0, total = 1; len <= sizeof(text); len++, total *= base) {
         for (size_t n = 0; n < total; n++) {
             size_t rest = n;
@@ -127,7 +128,9 @@ static void test_decoding_against_a_model(void)
             }
             size_t got = td_form_decode(td_span_of(guarded_copy(&area, text, len), len), out);
             size_t want = model_decode(text, len, expected);
-            if (got != want || memcmp(out, expected, want) != 0) {
+            struct td_span decoded = td_form_decoded(td_span_of(guarded_copy(&area, text, len), len), scratch);
+            if (got != want || memcmp(out, expected, want) != 0 || decoded.len != want ||
+                memcmp(decoded.data, expected, want) != 0) {
                 CHECK(false, "%.*s", (int)len, text);
             }
         }

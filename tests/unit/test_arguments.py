@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import random
 import re
 import sys
@@ -19,7 +20,8 @@ import tornadoc.web
 
 FORM = "Content-Type: application/x-www-form-urlencoded"
 #: Functions of Tornado that a request with arguments does not need.
-PARSERS = {"parse_qs_bytes", "_parse_body", "parse_body_arguments", "_get_arguments"}
+PARSERS = {"parse_qs_bytes", "_parse_body", "parse_body_arguments", "_get_argument", "_get_arguments"}
+PARSERS |= {f"get_{kind}argument{plural}" for kind in ("", "query_", "body_") for plural in ("", "s")}
 
 
 @contextlib.contextmanager
@@ -484,6 +486,144 @@ def test_random_values():
     compare(scenario)
 
 
+NAMES = ["a", "b", "ab", "A", "", " ", "é", "ÿ", "a b", "[]", "%41", "a\x00", "\u0100", "Ã©", "&", "="]
+
+
+def answers_for(side, handler):
+    """What a handler's methods give for each of NAMES; an error by its text."""
+    for name in NAMES:
+        for method in SINGLE[:2]:
+            for strip in (True, False):
+                try:
+                    yield getattr(handler, method)(name, None, strip)
+                except tornado.web.HTTPError as e:
+                    yield str(e)
+
+
+@pytest.mark.parametrize("looks", [False, True], ids=["search", "dict"])
+def test_random_queries_that_are_searched(looks):
+    """Before somebody has looked at the arguments, and after."""
+    queries = list(drawn(NASTY, 5 + looks, 400))
+
+    async def scenario(side):
+        class Handler(side.RequestHandler):
+            def get(self):
+                if looks:
+                    side.note(listing(self.request))
+                side.note(self.request.query, list(answers_for(side, self)))
+                side.note(listing(self.request))
+                side.note(list(answers_for(side, self)))
+
+        side.serve(side.Application([("/", Handler)]))
+        for start in range(0, len(queries), 50):
+            requests = [get("/?" + query, close=False) for query in queries[start : start + 50]]
+            await side.fetch(b"".join(requests) + get("/"))
+
+    assert len(compare(scenario).noted) == (4 if looks else 3) * (len(queries) + 8)
+
+
+@pytest.mark.parametrize("length", [1, 100, 253, 254, 255, 256, 257, 258, 1000, 5000])
+@pytest.mark.parametrize("piece", ["x", "%20", "%C3%A9", "+"])
+def test_queries_of_every_length(length, piece):
+    async def scenario(side):
+        class Handler(side.RequestHandler):
+            def get(self):
+                answers = [self.get_argument(name, None, strip) for name in ("a", "last", "none") for strip in (True, False)]
+                self.write(repr((answers, self.get_query_arguments("a"), self.get_argument("a"))))
+
+        side.serve(side.Application([("/", Handler)]))
+        value = (piece * length)[: length // len(piece) * len(piece)]
+        return [await side.get("/?a=" + value), await side.get("/?a=1&last=" + value), await side.get("/?" + value + "=1&a=2")]
+
+    compare(scenario)
+
+
+def test_a_search_leaves_no_trace():
+    async def scenario(side):
+        def visit(handler):
+            request = handler.request
+            ask(side, handler, "get_query_argument", "a")
+            side.note(repr(request.query_arguments))
+            request.query_arguments["a"].append(b"5")
+            ask(side, handler, "get_query_argument", "a")
+            ask(side, handler, "get_argument", "a")
+            side.note(repr(request.arguments))
+            request.query = "a=other"
+            ask(side, handler, "get_argument", "a")
+
+        return await within(side, visit)
+
+    compare(scenario)
+
+
+@pytest.mark.parametrize("where", ["class", "subclass"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_property_of_the_request(source, where):
+    """That somebody has put in the place of the attribute."""
+
+    async def scenario(side):
+        made = property(lambda self: {"a": [b"of the property"]}, lambda self, value: None)
+
+        def visit(handler):
+            if where == "subclass":
+                handler.request.__class__ = type("Request", (type(handler.request),), {source: made})
+                ask_everything(side, handler)
+                return
+            with patched(type(handler.request), source, made):
+                ask_everything(side, handler)
+
+        return await within(side, visit)
+
+    compare(scenario)
+
+
+def test_python_sees_tornados_functions():
+    """Whoever looks at a native method sees the function: name, signature, documentation."""
+    for name in METHODS[3:]:
+        native, function = getattr(tornadoc.web.RequestHandler, name), getattr(tornado.web.RequestHandler, name)
+        assert native is not function and native is getattr(tornadoc.web.RequestHandler, name)
+        assert inspect.signature(native) == inspect.signature(function) and inspect.unwrap(native) is function
+        assert inspect.isroutine(native) and repr(native) == repr(function)
+        for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__defaults__", "__code__", "__annotations__"):
+            assert getattr(native, attribute) == getattr(function, attribute)
+        assert copy.copy(native) is native
+        with pytest.raises(AttributeError):
+            native.nothing  # noqa: B018
+        with pytest.raises(TypeError) as error:
+            native()
+        with pytest.raises(TypeError) as expected_error:
+            function()
+        assert str(error.value) == str(expected_error.value)
+        bound = native.__get__(5)
+        assert bound.__self__ == 5 and bound.__func__ is native
+
+
+def test_on_a_handler_of_tornados_own():
+    """As wrappers call methods that they have taken from another class."""
+
+    async def scenario(side):
+        taken = {name: getattr(side.RequestHandler, name) for name in METHODS[3:]}
+
+        class Foreign:
+            def __init__(self, request):
+                self.request = request
+
+            _get_argument = tornado.web.RequestHandler._get_argument
+            _get_arguments = tornado.web.RequestHandler._get_arguments
+            decode_argument = tornado.web.RequestHandler.decode_argument
+
+        def visit(handler):
+            foreign = Foreign(handler.request)
+            for name, method in taken.items():
+                side.note(name, method(foreign, "a"))
+                with pytest.raises(AttributeError):
+                    method(5, "a")
+
+        return await within(side, visit)
+
+    assert len(compare(scenario).noted) == 6
+
+
 class StrangeDict(dict):
     def get(self, name, default=None):
         return [b"strange " + str(name).encode()]
@@ -714,7 +854,8 @@ def compare_with_tracebacks(scenario):
 def test_neither_arguments_nor_values_need_python():
     async def scenario(side):
         with calls_of(PARSERS) as called:
-            answer = await within(side, lambda handler: [getattr(handler, method)("a") for method in SINGLE])
+            answer = await within(side, lambda handler: [getattr(handler, method)("a") for method in SINGLE + SEVERAL])
+            answer += await within(side, lambda handler: handler.get_argument("none", default="d", strip=False))
         return answer, not side.native or not called
 
     assert compare(scenario).result[1]
