@@ -193,7 +193,10 @@ static int prepare_request(ServerConnectionObject *self, RequestObject *request)
         conn_refuse(self, &why);
         return 0;
     }
-    return self->phase == CONN_HEAD ? request_check_query(request) : 0;
+    if (self->phase != CONN_HEAD || request_query_span(self->head).len == 0) {
+        return 0;
+    }
+    return request_check_query(request);
 }
 
 /* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */

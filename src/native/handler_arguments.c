@@ -71,13 +71,11 @@ static PyObject *decode_or_leave(struct td_span span, bool strip)
 
 /* -- the values of a name. Each function gives NULL without an exception for what is left to Tornado. -- */
 
-/* The values of a name are decoded here if these are Tornado's. */
-#define DECODING_HOOKS HOOK(decode_argument)
-
+/* Are the methods that Tornado decodes with its own, and those of the hooks? */
 static bool is_plain(HandlerObject *self, uint64_t hooks)
 {
     struct native_state *state = self->state;
-    return !(handler_mask(self) & (hooks | DECODING_HOOKS)) &&
+    return !(handler_mask(self) & (hooks | HOOK(decode_argument))) &&
            _PyType_Lookup(Py_TYPE(self), NAME(state, _remove_control_chars_regex)) == BOUND(state, control_characters);
 }
 
@@ -287,7 +285,10 @@ static PyObject *get_native(HandlerObject *self, ArgumentMethodObject *method, c
         /* The names in a query are latin-1. */
         return convert_latin1_span(call->name, &name) ? last_of_query(query, name, call->preset, strip) : NULL;
     }
+    /* Making it may run code that gives the handler another request. */
+    Py_INCREF(request);
     PyObject *source = Py_XNewRef(request_slot(request, method->slot));
+    Py_DECREF(request);
     if (source == NULL) {
         PyErr_Clear();
         return NULL;

@@ -148,13 +148,6 @@ bool request_method_span(RequestObject *self, struct td_span *method)
     return text != NULL && convert_latin1_span(text, method);
 }
 
-struct td_span request_query_span(const struct td_head *head)
-{
-    struct td_span target = td_head_target(head);
-    return head->path_len < target.len ? td_span_of(target.data + head->path_len + 1, target.len - head->path_len - 1)
-                                       : td_span_of(target.data, 0);
-}
-
 static PyObject *make_host(RequestObject *self)
 {
     struct td_span host;

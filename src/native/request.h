@@ -58,13 +58,18 @@ int request_parse_body(RequestObject *self);
 /* Is there an If-None-Match? True if in doubt. */
 bool request_may_be_conditional(RequestObject *self);
 /* What stands behind the '?' of the target, in the head's bytes. */
-struct td_span request_query_span(const struct td_head *head);
+static inline struct td_span request_query_span(const struct td_head *head)
+{
+    struct td_span target = td_head_target(head);
+    return head->path_len < target.len ? td_span_of(target.data + head->path_len + 1, target.len - head->path_len - 1)
+                                       : td_span_of(target.data, 0);
+}
 
 /* -- request_arguments.c -- */
 
-/* HTTPServerRequest.__init__ parses the query at once and refuses too many arguments. Of a new request, sees that this may be put
- * off; where Tornado's functions are not the ones it knows, it is done at once. 0, or -1 with an exception: HTTPInputError for a
- * bad query. */
+/* HTTPServerRequest.__init__ parses the query at once and refuses too many arguments. Of a new request that has a query, sees
+ * that this may be put off; where Tornado's functions are not the ones it knows, it is done at once. 0, or -1 with an exception:
+ * HTTPInputError for a bad query. */
 int request_check_query(RequestObject *self);
 /* arguments or query_arguments of the query alone. New reference to a dict; NULL with an exception. */
 PyObject *request_make_arguments(RequestObject *self, enum request_slot slot);

@@ -136,10 +136,7 @@ static int parse_in_python(RequestObject *self, struct td_span query)
 int request_check_query(RequestObject *self)
 {
     struct td_span query = request_query_span(self->head);
-    if (query.len == 0 || may_parse(self->state, query)) {
-        return 0;
-    }
-    return parse_in_python(self, query);
+    return may_parse(self->state, query) ? 0 : parse_in_python(self, query);
 }
 
 bool request_unparsed_query(RequestObject *self, enum request_slot slot, struct td_span *query)

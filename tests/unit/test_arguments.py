@@ -1,7 +1,9 @@
 """Arguments of query strings and forms, and the methods of handlers that give them: everything as in Tornado."""
 
+import asyncio
 import contextlib
 import copy
+import gc
 import inspect
 import random
 import re
@@ -195,7 +197,8 @@ def config_of(max_arguments):
 def test_limits(limit):
     async def scenario(side):
         with patched(tornado.httputil, "_DEFAULT_PARSE_BODY_CONFIG", config_of(limit)):
-            return await listed(side)
+            # Tornado before 6.6 holds an empty query against a limit as well.
+            return await listed(side, REQUESTS if limit is None or limit in (1, 2, 3, 4, 2.5, 10**30) else WITH_QUERY)
 
     outcome = compare(scenario)
     if limit == 2:
@@ -575,6 +578,37 @@ def test_a_property_of_the_request(source, where):
         return await within(side, visit)
 
     compare(scenario)
+
+
+def test_a_parser_that_takes_the_request_away():
+    """While its arguments are made: what is asked for is the old one's."""
+    handlers, given = [], []
+
+    def parser(query, **kwargs):
+        for handler in handlers:
+            handler.request = None
+            gc.collect()
+        return {"a": [b"parsed"]}
+
+    class Handler(tornadoc.web.RequestHandler):
+        def get(self):
+            self._auto_finish = False
+            handlers.append(self)
+            try:
+                given.append(self.get_argument("a"))
+            finally:
+                handlers.clear()
+
+    async def main():
+        async with Running(tornadoc.web.Application([("/", Handler)])) as server:
+            client = await server.client()
+            with patched(tornado.httputil, "parse_qs_bytes", parser):
+                client.send(get("/", close=False))
+                while not given:
+                    await asyncio.sleep(0.01)
+
+    run(main())
+    assert given == ["parsed"]
 
 
 def test_python_sees_tornados_functions():
