@@ -46,7 +46,7 @@ from tornadoc import (
     routing,
     web,
 )
-from tornadoc._originals import originals
+from tornadoc._originals import control_characters, function, originals, query_functions
 from tornadoc.platform import asyncio as platform_asyncio
 
 try:
@@ -160,8 +160,11 @@ def bind() -> None:
         make_ui=_run.make_ui,
         # None if somebody has wrapped it already
         parse_body=originals(tornado.httputil.HTTPServerRequest).get("_parse_body"),
+        parse_body_arguments=function(vars(tornado.httputil), "parse_body_arguments", tornado.httputil.__file__),
         poll_socket=_transports.poll_socket,
         parse_query=_run.parse_query,
+        query_functions=query_functions(),
+        control_characters=control_characters(),
         raise_error=_run.raise_error,
         report_callback=loop.report_callback,
         report_slow=loop.report_slow,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import socket
 import sys
 import types
@@ -15,7 +16,6 @@ import tornado.httputil
 import tornado.web
 from tornado import gen
 from tornado.concurrent import Future
-from tornado.escape import parse_qs_bytes
 from tornado.httpserver import _HTTPRequestContext
 from tornado.log import app_log
 from tornado.util import ObjectDict
@@ -158,16 +158,17 @@ def report_uncaught(message: str, exception: BaseException | None) -> None:
         loop.call_exception_handler(context)
 
 
-def parse_query(query: str) -> dict[str, list[bytes]]:
-    """HTTPServerRequest.arguments of a query string; HTTPInputError if it has too many."""
+def parse_query(query: str) -> tuple[dict[str, list[bytes]], dict[str, list[bytes]]]:
+    """HTTPServerRequest.arguments and query_arguments of a query string; HTTPInputError if it has too many, or is bad."""
     try:
-        config = getattr(tornado.httputil, "_DEFAULT_PARSE_BODY_CONFIG", None)
-        urlencoded = getattr(config, "urlencoded", None)
-        if urlencoded is None:
-            return parse_qs_bytes(query, keep_blank_values=True)
-        return parse_qs_bytes(query, keep_blank_values=True, max_num_fields=urlencoded.max_arguments)
+        arguments = tornado.httputil.parse_qs_bytes(  # type: ignore[attr-defined]
+            query,
+            keep_blank_values=True,
+            max_num_fields=tornado.httputil._DEFAULT_PARSE_BODY_CONFIG.urlencoded.max_arguments,
+        )
     except Exception as e:
         raise tornado.httputil.HTTPInputError(f"Invalid query string: {e}") from e
+    return arguments, copy.deepcopy(arguments)
 
 
 def split_host(host: str) -> str:

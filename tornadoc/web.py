@@ -19,6 +19,7 @@ from tornado.web import *  # noqa: F403
 
 from tornadoc import _native
 from tornadoc._accelerate import family, object_class, program_class
+from tornadoc._originals import originals
 from tornadoc.httpserver import HTTPServer
 from tornadoc.routing import accelerated
 from tornadoc.tornado2 import asynchronous as asynchronous
@@ -61,6 +62,18 @@ class RequestHandler(_native.RequestHandler, _tornado.RequestHandler):  # type: 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _get_arguments_natively() -> None:
+    """Put native methods in the place of those that give arguments, where nobody else has."""
+    functions = originals(_tornado.RequestHandler)
+    for kind in ("", "query_", "body_"):
+        for name in (f"get_{kind}argument", f"get_{kind}arguments"):
+            if name in functions:
+                setattr(RequestHandler, name, _native.ArgumentMethod(functions[name]))
+
+
+_get_arguments_natively()
 
 
 class ErrorHandler(_tornado.ErrorHandler, RequestHandler):  # type: ignore[no-redef]

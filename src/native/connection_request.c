@@ -76,30 +76,6 @@ void conn_unapply_xheaders(ServerConnectionObject *self)
     errors_give(exception);
 }
 
-/* HTTPServerRequest parses the query at once and refuses too many arguments; it is parsed lazily here, so only counted. */
-static int check_query(RequestObject *request)
-{
-    struct td_span target = td_head_target(request->head);
-    size_t fields = 0;
-    for (size_t i = request->head->path_len; i < target.len; i++) {
-        fields += target.data[i] == '&';
-    }
-    if (request->head->path_len + 1 >= target.len) {
-        return 0;
-    }
-    uint64_t limit = UINT64_MAX;
-    struct native_state *state = request->state;
-    PyObject *config = PyObject_GetAttr(BOUND(state, httputil), NAME(state, _DEFAULT_PARSE_BODY_CONFIG));
-    PyObject *urlencoded = config ? PyObject_GetAttr(config, NAME(state, urlencoded)) : NULL;
-    Py_XDECREF(config);
-    if (urlencoded == NULL || convert_size_attribute(urlencoded, NAME(state, max_arguments), UINT64_MAX, &limit) < 0) {
-        /* Tornado before 6.6 has no such limit. */
-        PyErr_Clear();
-    }
-    Py_XDECREF(urlencoded);
-    return fields < limit || request_slot(request, REQUEST_arguments) != NULL ? 0 : -1;
-}
-
 /* HTTPConnection's promise to a client that waits with its body (RFC 9110 10.1.1). */
 int conn_send_continue(ServerConnectionObject *self)
 {
@@ -217,7 +193,10 @@ static int prepare_request(ServerConnectionObject *self, RequestObject *request)
         conn_refuse(self, &why);
         return 0;
     }
-    return self->phase == CONN_HEAD ? check_query(request) : 0;
+    if (self->phase != CONN_HEAD || request_query_span(self->head).len == 0) {
+        return 0;
+    }
+    return request_check_query(request);
 }
 
 /* The fast path's headers_received: request object and route. An exception is Tornado's: HTTPInputError refuses the message. */

@@ -20,7 +20,7 @@
     X(set_header) X(clear_header) X(write) X(flush) X(finish) X(_log) X(compute_etag) X(set_etag_header) X(check_etag_header)   \
     X(_should_not_send_content) X(_clear_representation_headers) X(_break_cycles) X(_execute) X(_cross_origin_protection)       \
     X(decode_argument) X(SUPPORTED_METHODS) X(_convert_header_value) X(check_xsrf_cookie) X(get_status) X(add_header)        \
-    X(_request_summary)
+    X(_request_summary) X(_get_argument) X(_get_arguments)
 /* clang-format on */
 
 enum handler_hook {

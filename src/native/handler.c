@@ -615,5 +615,8 @@ static PyType_Spec handler_spec = {
 
 int handler_setup_types(PyObject *module, struct native_state *state)
 {
-    return native_add_type(module, &handler_spec, &state->handler_type);
+    if (native_add_type(module, &handler_spec, &state->handler_type) < 0) {
+        return -1;
+    }
+    return native_add_methods(state->handler_type, handler_argument_methods);
 }

@@ -1,8 +1,9 @@
 /* RequestHandler: the state of one answer, and the frame of its life.
  *
- * handler.c        the object, its attributes, __init__ and clear
- * handler_output.c set_status, set_header, write, flush, finish
- * handler_run.c    from the routed request to the finished answer */
+ * handler.c            the object, its attributes, __init__ and clear
+ * handler_arguments.c  get_argument() and its kin
+ * handler_output.c     set_status, set_header, write, flush, finish
+ * handler_run.c        from the routed request to the finished answer */
 #ifndef NATIVE_HANDLER_H
 #define NATIVE_HANDLER_H
 
@@ -66,9 +67,17 @@ ServerConnectionObject *handler_connection(HandlerObject *self);
 void handler_reset(HandlerObject *self);
 int handler_clear_response(HandlerObject *self, uint64_t mask);
 
+/* -- handler_arguments.c -- */
+
+/* _get_argument and _get_arguments; the public methods are objects of a type of their own (tornadoc/web.py). */
+extern PyMethodDef handler_argument_methods[];
+
 /* -- handler_output.c -- */
 
 extern PyMethodDef handler_output_methods[];
+
+/* The method of Tornado's class on self, for what is not done here. New reference or NULL. */
+PyObject *handler_call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames);
 
 /* set_status(code) with the standard reason. */
 void handler_set_status(HandlerObject *self, long code);

@@ -49,6 +49,11 @@ static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *con
     return call_with_self(self, PyObject_GetAttr(BOUND(self->state, tornado_RequestHandler), name), args, count, kwnames);
 }
 
+PyObject *handler_call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    return call_tornado(self, name, args, count, kwnames);
+}
+
 /* Has somebody replaced Tornado's method of that name? Then it is theirs that has to run. */
 #define IS_PATCHED(self, name) (guard_type_mask((self)->state, GUARD_HANDLER, Py_TYPE(self)) & HOOK_BEHIND(name))
 

@@ -32,6 +32,7 @@ struct handle_state;
     X(io_loop) \
     X(application) \
     X(handler) \
+    X(argument_method) /* RequestHandler.get_argument and its kin */ \
     X(stream_buffer) \
     X(stream) \
     X(transport) /* a stream socket of an event loop */ \

@@ -20,11 +20,14 @@
     X(_convert_header_value) \
     X(_cross_origin_protection) \
     X(_execute) \
+    X(_get_argument) \
+    X(_get_arguments) \
     X(_handle_connection) \
     X(_handle_request_exception) \
     X(_log) \
     X(_new_cookie) \
     X(_parse_body) \
+    X(_remove_control_chars_regex) \
     X(_should_not_send_content) \
     X(_stream_request_body) \
     X(_unapply_xheaders) \
@@ -46,6 +49,7 @@
     X(data_received) \
     X(decode_argument) \
     X(decompress) \
+    X(default) \
     X(delete) \
     X(digest) \
     X(disabled) \
@@ -82,6 +86,7 @@
     X(on_finish) \
     X(options) \
     X(patch) \
+    X(parse_body_arguments) \
     X(path_args) \
     X(path_kwargs) \
     X(post) \
@@ -101,6 +106,7 @@
     X(set_status) \
     X(ssl_options) \
     X(start_request) \
+    X(strip) \
     X(static_hash_cache) \
     X(SUPPORTED_METHODS) \
     X(update) \
@@ -298,6 +304,8 @@ enum native_text {
     X(make_stream) \
     X(make_ui) \
     X(parse_query) \
+    X(query_functions) \
+    X(control_characters) \
     X(report_uncaught) \
     X(RequestStartLine) \
     X(reset_caches) \
@@ -372,6 +380,7 @@ enum native_text {
     X(loop_keyword) \
     X(tasks) \
     X(parse_body) \
+    X(parse_body_arguments) \
     X(write_with_callback) \
     X(flush_transformed) \
     X(web_globals) \

@@ -1,4 +1,4 @@
-/* See request.h. */
+/* See request.h: the object and its attributes. */
 #include "request.h"
 
 #include "convert.h"
@@ -95,18 +95,23 @@ bool request_may_be_form(RequestObject *self)
     return !convert_latin1_span(value, &span) || is_form(span);
 }
 
-/* Is the request's _parse_body Tornado's own? */
+/* Is the request's _parse_body Tornado's own, and what it works on as it came? */
 static bool has_plain_parser(RequestObject *self)
 {
     PyObject *name = NAME(self->state, _parse_body);
-    return _PyType_Lookup(Py_TYPE(self), name) == BOUND(self->state, parse_body) &&
-           (self->dict == NULL || PyDict_GetItemWithError(self->dict, name) == NULL);
+    return self->deleted == 0 && self->slots[REQUEST_body_arguments] == NULL &&
+           _PyType_Lookup(Py_TYPE(self), name) == BOUND(self->state, parse_body) &&
+           (self->dict == NULL || PyDict_GetItemWithError(self->dict, name) == NULL) &&
+           (self->slots[REQUEST_body] == NULL || request_has_plain_body_parser(self->state));
 }
 
 int request_parse_body(RequestObject *self)
 {
-    if (!request_may_be_form(self) && has_plain_parser(self)) {
-        return 0;
+    if (has_plain_parser(self)) {
+        int status = request_may_be_form(self) ? request_parse_form(self) : 1;
+        if (status != 0) {
+            return status < 0 ? -1 : 0;
+        }
     }
     PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, NAME(self->state, _parse_body));
     Py_XDECREF(result);
@@ -141,25 +146,6 @@ bool request_method_span(RequestObject *self, struct td_span *method)
     }
     PyObject *text = request_slot(self, REQUEST_method);
     return text != NULL && convert_latin1_span(text, method);
-}
-
-static struct td_span query_span(const struct td_head *head)
-{
-    struct td_span target = td_head_target(head);
-    return head->path_len < target.len ? td_span_of(target.data + head->path_len + 1, target.len - head->path_len - 1)
-                                       : td_span_of(target.data, 0);
-}
-
-static PyObject *parse_query(RequestObject *self)
-{
-    struct td_span query = query_span(self->head);
-    if (query.len == 0) {
-        return PyDict_New();
-    }
-    PyObject *text = convert_latin1(query);
-    PyObject *arguments = text ? PyObject_CallOneArg(BOUND(self->state, parse_query), text) : NULL;
-    Py_XDECREF(text);
-    return arguments;
 }
 
 static PyObject *make_host(RequestObject *self)
@@ -235,10 +221,10 @@ static PyObject *make_slot(RequestObject *self, enum request_slot slot)
     case REQUEST_path:
         return convert_latin1(td_span_of(head->text + head->target, head->path_len));
     case REQUEST_query:
-        return convert_latin1(query_span(head));
+        return convert_latin1(request_query_span(head));
     case REQUEST_arguments:
     case REQUEST_query_arguments:
-        return parse_query(self);
+        return request_make_arguments(self, slot);
     case REQUEST_SLOT_COUNT:
         break;
     }

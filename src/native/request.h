@@ -1,4 +1,7 @@
-/* HTTPServerRequest over a parsed head: each attribute is made when it is looked at. */
+/* HTTPServerRequest over a parsed head: each attribute is made when it is looked at.
+ *
+ * request.c            the object and its attributes
+ * request_arguments.c  arguments, query_arguments and body_arguments */
 #ifndef NATIVE_REQUEST_H
 #define NATIVE_REQUEST_H
 
@@ -54,5 +57,29 @@ bool request_may_be_form(RequestObject *self);
 int request_parse_body(RequestObject *self);
 /* Is there an If-None-Match? True if in doubt. */
 bool request_may_be_conditional(RequestObject *self);
+/* What stands behind the '?' of the target, in the head's bytes. */
+static inline struct td_span request_query_span(const struct td_head *head)
+{
+    struct td_span target = td_head_target(head);
+    return head->path_len < target.len ? td_span_of(target.data + head->path_len + 1, target.len - head->path_len - 1)
+                                       : td_span_of(target.data, 0);
+}
+
+/* -- request_arguments.c -- */
+
+/* HTTPServerRequest.__init__ parses the query at once and refuses too many arguments. Of a new request that has a query, sees
+ * that this may be put off; where Tornado's functions are not the ones it knows, it is done at once. 0, or -1 with an exception:
+ * HTTPInputError for a bad query. */
+int request_check_query(RequestObject *self);
+/* arguments or query_arguments of the query alone. New reference to a dict; NULL with an exception. */
+PyObject *request_make_arguments(RequestObject *self, enum request_slot slot);
+/* Is the attribute, one of the two above, still the query and nothing else, which may be parsed natively? *query: its text, not
+ * empty, in the head's bytes. */
+bool request_unparsed_query(RequestObject *self, enum request_slot slot, struct td_span *query);
+/* Is httputil.parse_body_arguments Tornado's own? */
+bool request_has_plain_body_parser(struct native_state *state);
+/* _parse_body of application/x-www-form-urlencoded, on a request none of whose attributes is deleted and whose body_arguments are
+ * not made, with Tornado's parse_body_arguments. 1, 0 if Tornado's has to do it, or -1 with an exception. */
+int request_parse_form(RequestObject *self);
 
 #endif

@@ -37,6 +37,7 @@ FORM = ["Content-Type: application/x-www-form-urlencoded"]
 METHODS = """initialize clear set_default_headers prepare on_finish set_status set_header clear_header write flush finish _log
     compute_etag set_etag_header check_etag_header _should_not_send_content _clear_representation_headers _break_cycles
     _convert_header_value check_xsrf_cookie _cross_origin_protection get_status add_header decode_argument _execute
+    get_argument get_arguments _get_argument _get_arguments
     write_error send_error log_exception _handle_request_exception""".split()
 
 
@@ -58,6 +59,9 @@ def override(name, before):
             self.set_cookie("a", "b") if name == "add_header" else None
             if name == "get_status":
                 self.get_status()
+            if name.endswith(("get_argument", "get_arguments")):
+                self.get_argument("a", None)
+                self.get_arguments("a")
             if name == "check_xsrf_cookie":
                 self.check_xsrf_cookie()
             if name in ("write_error", "send_error", "log_exception", "_handle_request_exception"):

@@ -222,6 +222,8 @@ REPLACEMENTS = {
     "get_status": fixed(299),
     "add_header": body(add_header),
     "_request_summary": fixed("SUMMARY"),
+    "_get_argument": fixed("argument"),
+    "_get_arguments": fixed(["one", "two"]),
 }
 
 CALLABLE = [name for name in HOOKS if name != "SUPPORTED_METHODS"]

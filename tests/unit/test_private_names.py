@@ -43,7 +43,7 @@ METHODS = {
         _execute _log _handle_request_exception _request_summary _unimplemented_method _convert_header_value
         _clear_representation_headers _break_cycles _ui_module _ui_method get_status on_finish on_connection_close log_exception
         flush finish write clear set_status set_header add_header clear_header compute_etag set_etag_header check_etag_header
-        prepare decode_argument send_error write_error set_default_headers initialize
+        prepare decode_argument send_error write_error set_default_headers initialize _get_argument _get_arguments get_argument
     """,
     "request": "_parse_body full_url request_time get_ssl_certificate",
     "connection": """

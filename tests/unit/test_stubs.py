@@ -19,7 +19,7 @@ GIVEN = set(dir(type("Anything", (), {}))) | {"__module__", "__name__", "__file_
 # Python puts it on a class that is asked for it.
 GIVEN.add("__annotations__")
 #: Storage of the native code, on the type only because types hold such things.
-HIDDEN = {"HTTPHeaders": {"_pairs_type"}}
+HIDDEN = {"HTTPHeaders": {"_pairs_type"}, "ArgumentMethod": {"__vectorcalloffset__"}}
 
 
 def declared(body: list[ast.stmt]) -> set[str]:
