@@ -58,8 +58,8 @@ static inline struct td_span td_field_value(const struct td_head *head, const st
     return td_span_of(head->text + field->value, field->value_len);
 }
 
-/* A bit of head->names for a field's name of at least one byte, the same in any case. The factor keeps the names that every request
- * is asked for apart from those that every browser sends. */
+/* A bit of head->names for a field's name of at least one byte, the same in any case. The factor keeps the names that every
+ * request is asked for apart from those that every browser sends. */
 static inline uint64_t td_head_name_bit(const char *name, size_t len)
 {
     return UINT64_C(1) << ((len * 3 + ((unsigned char)name[0] | 0x20u)) & 63);

@@ -21,16 +21,16 @@ struct handler_container {
 typedef struct handler_object {
     PyObject_HEAD
     struct native_state *state;
-    PyObject *application;     /* owned */
-    PyObject *request;         /* owned */
-    PyObject *headers;         /* owned; NULL: Tornado's defaults, of the second `date` */
-    PyObject *buffer;          /* owned: NULL (nothing written), one bytes object, or the list that Python sees */
-    PyObject *reason;          /* owned; NULL: the standard one */
-    PyObject *prepared_future; /* owned; NULL: None */
+    PyObject *application;               /* owned */
+    PyObject *request;                   /* owned */
+    PyObject *headers;                   /* owned; NULL: Tornado's defaults, of the second `date` */
+    PyObject *buffer;                    /* owned: NULL (nothing written), one bytes object, or the list that Python sees */
+    PyObject *reason;                    /* owned; NULL: the standard one */
+    PyObject *prepared_future;           /* owned; NULL: None */
     struct handler_container transforms; /* nothing before _execute, and the next two */
     struct handler_container path_args;
     struct handler_container path_kwargs;
-    PyObject *ui;              /* owned; NULL: not made yet */
+    PyObject *ui; /* owned; NULL: not made yet */
     PyObject *dict;
     PyObject *weakrefs;
     double date; /* seconds since the epoch, of clear() */
