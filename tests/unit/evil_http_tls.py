@@ -1,5 +1,7 @@
 """HOOKS of connections over TLS; see evil_http.py. The victim's client is a plain one, whose bytes are made here."""
 
+import asyncio
+
 import evil_http
 import evil_http_connections
 import evil_http_handlers
@@ -42,7 +44,7 @@ def tls_server_name(scene):
         try:
             await tls.handshake()
             tls.send(request("/v"))
-        except OSError:
+        except (OSError, asyncio.TimeoutError):
             pass  # the connection is gone, or its handshake failed
 
     return secure(plan(simple(), send=[hello]), context)
@@ -60,7 +62,7 @@ def tls_server_name_late(scene):
         try:
             await tls.handshake()
             tls.send(request("/v"))
-        except OSError:
+        except (OSError, asyncio.TimeoutError):
             pass
 
     made["send"] = [hello]

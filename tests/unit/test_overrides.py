@@ -737,7 +737,9 @@ def test_what_handlers_raise_return_and_answer():
                 return None
 
         side.serve(side.Application([("/(.*)", Handler)]))
-        names = "cookie permanent finish 204 304 204body reason twice list header returns arguments?a=1&a=2&b=".split()
+        names = "cookie permanent finish 204 304 reason twice list returns arguments?a=1&a=2&b=".split()
+        if tornado.version_info >= (6, 6):
+            names += ["204body", "header"]  # before, the exceptions were others
         return [await side.get("/" + name) for name in names]
 
     compare(scenario)
