@@ -37,7 +37,7 @@ _CAUGHT: tuple[type[BaseException], ...] = (
 )
 
 
-def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int, context: contextvars.Context) -> None:
+def start_task(handler: RequestHandler, awaitable: Any, stage: int, context: contextvars.Context) -> None:
     """Go on with a request in a task, from the awaitable that prepare() or the method gave, in the context of the request.
 
     TypeError if it is none: what the handler has left for the loop to do comes behind the error page.

@@ -26,6 +26,7 @@ _BLANK = re.compile(rb"(?:\r?\n)*")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _START = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00-\x20\x7f]+) HTTP/1\.([0-9])")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
+_LIMIT = re.compile(rb"/stream(?:-async)?\?(?:[^&]*&)*?limit=([0-9]{1,9})(?:&|$)")  # the handler's own limit, for chunks
 _HOST = re.compile(rb"[^\x00-\x20\x7f-\xff/@,?#\\]*")
 _SIZE = re.compile(rb"[0-9A-Fa-f]*")
 _EXTENSION = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -139,6 +140,8 @@ class Walk:
             self.keep_rest()
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
+        limit = _LIMIT.match(head[2])
+        self.max_body_size = int(limit[1]) if limit else MAX_BODY_SIZE.get(self.server, 104857600)
         self.body(fields, head[3])
         self.result.ends.append(len(self.result.data))
         if closes and self.at < len(self.data):
@@ -262,7 +265,7 @@ class Walk:
                 self.trailers()
                 return
             total += size
-            if total > MAX_BODY_SIZE.get(self.server, 104857600):
+            if total > self.max_body_size:
                 self.keep_rest()
             self.keep(min(len(self.data), self.at + size))
             chunk_end = self.data[self.at : self.at + 2]
