@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import copy
+import inspect
 import socket
 import sys
 import types
@@ -36,8 +37,13 @@ _CAUGHT: tuple[type[BaseException], ...] = (
 )
 
 
-def start_task(handler: RequestHandler, awaitable: Awaitable[Any], stage: int, context: contextvars.Context) -> None:
-    """Go on with a request in a task, from the awaitable that prepare() or the method gave, in the context of the request."""
+def start_task(handler: RequestHandler, awaitable: Any, stage: int, context: contextvars.Context) -> None:
+    """Go on with a request in a task, from the awaitable that prepare() or the method gave, in the context of the request.
+
+    TypeError if it is none: what the handler has left for the loop to do comes behind the error page.
+    """
+    if type(awaitable) is not types.CoroutineType and not inspect.isawaitable(awaitable):
+        _wait(awaitable).send(None)
     _spawn(_continue(handler, awaitable, stage), context).add_done_callback(_retrieve)
 
 
@@ -45,6 +51,10 @@ def run_general(handler: Any, transforms: list[Any], args: tuple[Any, ...] | Non
     """Run Tornado's (or the application's) own _execute: the path of handlers that change it, and of foreign classes."""
     future = gen.convert_yielded(handler._execute(transforms, *(args or ()), **(kwargs or {})))
     future.add_done_callback(_retrieve)
+
+
+async def _wait(awaitable: Awaitable[Any]) -> None:
+    await awaitable
 
 
 def _spawn(coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> asyncio.Future[None]:

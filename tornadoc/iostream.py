@@ -271,7 +271,7 @@ _Stream = typing.TypeVar("_Stream", bound=IOStream)
 
 
 def take_over(
-    cls: type[_Stream], stand_in: ConnectionStream | None, make_socket: Callable[[], socket.socket], **options: Any
+    cls: type[_Stream], stand_in: ConnectionStream | None, make_socket: Callable[[], Any], **options: Any
 ) -> _Stream:
     """The stand-in as a stream of that class; without one, a new stream with the options, over the socket that is made for it."""
     if stand_in is None:
@@ -292,9 +292,13 @@ def _become(cls: type[_Stream], stand_in: ConnectionStream) -> _Stream:
     return stream
 
 
-def let_go(stand_in: ConnectionStream) -> IOStream:
-    """The stream of a connection that was closed before it left HTTP: it is closed."""
-    return _become(SSLIOStream if isinstance(stand_in, SSLIOStream) else IOStream, stand_in)
+def let_go(stand_in: ConnectionStream, unread: bytes) -> IOStream:
+    """The stream of a connection that was closed before it left HTTP: it is closed, but the unread input can be read."""
+    stream = _become(SSLIOStream if isinstance(stand_in, SSLIOStream) else IOStream, stand_in)
+    if unread:
+        stream._read_buffer += unread
+        stream._read_buffer_size += len(unread)
+    return stream
 
 
 def go_on(stream: IOStream, unread: bytes, unsent: bytes) -> None:

@@ -121,8 +121,8 @@ static bool field_is_word(const struct td_head *head, const char *lower_name, co
 
 /* ------------------------------------------------------------------------------------------------ connection reuse */
 
-/* Is "close" among the comma-separated options of one Connection line? */
-static bool names_close(struct td_span value)
+/* Is that one among the comma-separated options of one Connection line? */
+static bool names(struct td_span value, const char *option)
 {
     const char *p = value.data;
     const char *end = value.data + value.len;
@@ -136,7 +136,7 @@ static bool names_close(struct td_span value)
         while (last > p && is_blank(last[-1])) {
             last--;
         }
-        if (td_span_is_nocase(td_span_of(p, (size_t)(last - p)), "close")) {
+        if (td_span_is_nocase(td_span_of(p, (size_t)(last - p)), option)) {
             return true;
         }
         p = comma != NULL ? comma + 1 : end;
@@ -144,20 +144,20 @@ static bool names_close(struct td_span value)
     return false;
 }
 
-static bool wants_close(const struct td_head *head)
+static bool has_option(const struct td_head *head, const char *option)
 {
     const struct td_field *field = td_head_find(head, "connection");
     for (; field != NULL; field = td_head_find_next(head, field, "connection")) {
-        if (names_close(td_field_value(head, field))) {
+        if (names(td_field_value(head, field), option)) {
             return true;
         }
     }
     return false;
 }
 
-bool td_rules_closes_among_others(const struct td_head *head)
+bool td_rules_upgrades_and_closes(const struct td_head *head)
 {
-    return wants_close(head) && !field_is_word(head, "connection", "close");
+    return has_option(head, "close") && has_option(head, "upgrade");
 }
 
 bool td_rules_wants_keep_alive(const struct td_head *head)
@@ -168,7 +168,7 @@ bool td_rules_wants_keep_alive(const struct td_head *head)
 enum td_status td_rules_keep_alive(const struct td_head *head, bool *keep_alive, struct td_verdict *why)
 {
     if (head->version_minor == 1) {
-        *keep_alive = !wants_close(head);
+        *keep_alive = !has_option(head, "close");
         return TD_OK;
     }
     *keep_alive = false;

@@ -21,8 +21,8 @@ TD_MUST_CHECK enum td_status td_rules_keep_alive(const struct td_head *head, boo
 /* The combined Connection value is exactly "keep-alive" (any case): an HTTP/1.0 answer then echoes it. */
 bool td_rules_wants_keep_alive(const struct td_head *head);
 
-/* "close" is one of several options, such as "upgrade, close", where Tornado overlooks it. */
-bool td_rules_closes_among_others(const struct td_head *head);
+/* "close" and "upgrade" are both options of the connection: Tornado overlooks the former, as in every list. */
+bool td_rules_upgrades_and_closes(const struct td_head *head);
 
 /* The Host of a request (HTTPServerRequest.__init__): *host is the value in the head, or "127.0.0.1" (static) for an HTTP/1.0
  * request without one. An empty Host is accepted. TD_BAD: HOST_MISSING, HOST_INVALID, HOST_MANY. */

@@ -233,7 +233,6 @@ void conn_close_gracefully(ServerConnectionObject *self)
     if (self->in_delegate) {
         self->rest_fault = (uint8_t)conn_rest_fault(self);
     }
-    td_inbuf_clear(&self->in);
     PyObject *exception = errors_take();
     close_stream(self);
     errors_give(exception);
@@ -262,32 +261,25 @@ static void go_on_after_detach(ServerConnectionObject *self)
     errors_give(exception);
 }
 
-/* What Tornado detaches from a connection that is closed, by its answer for example: the closed stream. */
-static PyObject *detach_closed(ServerConnectionObject *self)
+/* What Tornado detaches from a connection that is closed, by its answer for example: the closed stream, which gives what it has
+ * received. */
+static PyObject *detach_closed(ServerConnectionObject *self, PyObject *unread)
 {
     PyObject *stream = conn_stream(self);
-    PyObject *result = stream ? PyObject_CallOneArg(BOUND(self->state, let_go), stream) : NULL;
+    PyObject *result = stream ? PyObject_CallFunctionObjArgs(BOUND(self->state, let_go), stream, unread, NULL) : NULL;
     if (result != NULL) {
         Py_CLEAR(self->stream);
     }
     return result;
 }
 
-PyObject *conn_detach(ServerConnectionObject *self)
+/* An IOStream over the socket, with the input and the output that are left. New reference or NULL. */
+static PyObject *adopt_socket(ServerConnectionObject *self, PyObject *unread)
 {
-    struct native_state *state = self->state;
-    conn_flush(self);
-    if (self->phase == CONN_LINGER && self->out.size == 0) {
-        conn_close_soon(self);
-    }
-    if (self->phase == CONN_CLOSED) {
-        return detach_closed(self);
-    }
-    PyObject *unread = PyBytes_FromStringAndSize(self->in.len ? td_inbuf_data(&self->in) : NULL, (Py_ssize_t)self->in.len);
     PyObject *unsent = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)self->out.size);
     PyObject *tls = conn_tls_parts(self);
     PyObject *result = NULL;
-    if (unread != NULL && unsent != NULL && tls != NULL) {
+    if (unsent != NULL && tls != NULL) {
         char *p = PyBytes_AS_STRING(unsent);
         for (const struct td_outseg *segment = self->out.first; segment != NULL; segment = segment->next) {
             memcpy(p, segment->data, segment->len);
@@ -295,24 +287,22 @@ PyObject *conn_detach(ServerConnectionObject *self)
         }
         /* The stream may be watched in the same epoll set, which takes a descriptor once. */
         engine_unwatch(self->engine, &self->source);
-        PyObject *adopt = self->tls == NULL ? BOUND(state, adopt) : BOUND(state, tls_adopt);
+        PyObject *adopt = self->tls == NULL ? BOUND(self->state, adopt) : BOUND(self->state, tls_adopt);
         result = PyObject_CallFunction(
             adopt, self->tls == NULL ? "iOOOKK" : "iOOOKKO", self->fd, self->stream ? self->stream : Py_None, unread, unsent,
             (unsigned long long)self->server->max_buffer_size, (unsigned long long)self->server->chunk_size, tls);
     }
-    Py_XDECREF(unread);
     Py_XDECREF(unsent);
     Py_XDECREF(tls);
-    if (result == NULL) {
-        if (self->phase != CONN_CLOSED && self->source.fd < 0) {
-            go_on_after_detach(self);
-        }
-        return NULL;
+    if (result == NULL && self->phase != CONN_CLOSED && self->source.fd < 0) {
+        go_on_after_detach(self);
     }
-    if (self->phase == CONN_CLOSED) {
-        Py_DECREF(result);
-        return detach_closed(self);
-    }
+    return result;
+}
+
+/* The socket belongs to a stream now. */
+static void leave_socket(ServerConnectionObject *self)
+{
     self->phase = CONN_CLOSED;
     self->deadline = TD_NEVER;
     td_timers_remove(&self->engine->timers, &self->timer);
@@ -332,6 +322,32 @@ PyObject *conn_detach(ServerConnectionObject *self)
     self->waiting_answer = false;
     self->notify_closed = true;
     conn_notify_closed(self);
+}
+
+PyObject *conn_detach(ServerConnectionObject *self)
+{
+    PyObject *unread = PyBytes_FromStringAndSize(self->in.len ? td_inbuf_data(&self->in) : NULL, (Py_ssize_t)self->in.len);
+    if (unread == NULL) {
+        return NULL;
+    }
+    conn_flush(self);
+    if (self->phase == CONN_LINGER && self->out.size == 0) {
+        conn_close_soon(self);
+    }
+    PyObject *result = NULL;
+    if (self->phase != CONN_CLOSED) {
+        result = adopt_socket(self, unread);
+        if (result == NULL || self->phase != CONN_CLOSED) {
+            Py_DECREF(unread);
+            if (result != NULL) {
+                leave_socket(self);
+            }
+            return result;
+        }
+        Py_DECREF(result);
+    }
+    result = detach_closed(self, unread);
+    Py_DECREF(unread);
     return result;
 }
 

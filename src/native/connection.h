@@ -72,6 +72,7 @@ typedef struct server_connection {
     struct td_inbuf in;
     struct td_head_scan scan;
     struct td_body body;
+    size_t ahead; /* what Tornado's stream would have received of the input that was not consumed; at most in.len */
 
     /* Output. */
     struct td_outbuf out;
@@ -178,6 +179,8 @@ int conn_start(ServerConnectionObject *self);
 extern const struct engine_kind conn_engine_kind;
 /* A delegate's future is done: reads on, or ends the connection if it failed. As conn_pump. */
 int conn_resumed(ServerConnectionObject *self, PyObject *future);
+/* Tornado's stream would have given so many bytes of a body, which have been settled: counts what it has behind them. */
+void conn_count_ahead(ServerConnectionObject *self, size_t consumed);
 /* A delegate has answered before the end of the body: the first fault in what was received of the rest, which Tornado logs. */
 enum td_fault conn_rest_fault(ServerConnectionObject *self);
 /* Ends a streaming or general-path exchange that was answered before its body was read: the delegate hears of the close. */

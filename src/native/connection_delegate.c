@@ -305,6 +305,9 @@ static PyObject *next_piece(ServerConnectionObject *self, bool *ended, bool *sto
         return NULL;
     }
     size_t limit = self->server->chunk_size;
+    if (self->body.framing == TD_FRAMING_LENGTH && self->ahead > 0 && self->ahead < limit) {
+        limit = self->ahead; /* Tornado does not receive more before it has passed this on */
+    }
     size_t gathered = 0;
     enum td_status status;
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(input.len < limit ? input.len : limit));
@@ -325,6 +328,7 @@ static PyObject *next_piece(ServerConnectionObject *self, bool *ended, bool *sto
             Py_DECREF(bytes);
             return NULL;
         }
+        conn_count_ahead(self, consumed);
         /* Tornado passes chunks on that are less than chunk_size only when it would have to wait for more. */
         if (status != TD_PARTIAL || self->body.framing != TD_FRAMING_CHUNKED || !conn_more_input(self, &input, &in_scratch)) {
             break;

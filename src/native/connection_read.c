@@ -84,6 +84,7 @@ bool conn_more_input(ServerConnectionObject *self, struct td_span *input, bool *
     }
     *in_scratch = self->in.len == 0;
     if (*in_scratch) {
+        self->ahead = 0;
         *input = td_span_of(self->engine->scratch, count);
         return true;
     }
@@ -107,6 +108,38 @@ bool conn_settle_input(ServerConnectionObject *self, struct td_span input, bool 
         return false;
     }
     return true;
+}
+
+/* What Tornado's stream would have behind a head of that length, of the input that has come: it receives chunk_size bytes at once
+ * and looks for the head's end whenever it has twice as many as the last time. */
+static void count_behind_head(ServerConnectionObject *self, size_t head, size_t come)
+{
+    size_t received = self->ahead;
+    size_t next_look = 0;
+    while (received < come && (received < head || next_look > 0)) {
+        received += self->server->chunk_size;
+        if (received >= self->server->max_header_size || (received >= next_look && received >= head)) {
+            break;
+        }
+        if (received >= next_look) {
+            next_look = 2 * received;
+        }
+    }
+    received = received < come ? received : come;
+    self->ahead = received > head ? received - head : 0;
+}
+
+void conn_count_ahead(ServerConnectionObject *self, size_t consumed)
+{
+    if (consumed <= self->ahead) {
+        self->ahead -= consumed;
+        return;
+    }
+    size_t last = (consumed - self->ahead) % self->server->chunk_size;
+    self->ahead = last == 0 ? 0 : self->server->chunk_size - last;
+    if (self->ahead > self->in.len) {
+        self->ahead = self->in.len;
+    }
 }
 
 /* -- refusing -- */
@@ -172,9 +205,9 @@ enum td_fault conn_rest_fault(ServerConnectionObject *self)
     if (self->body.framing != TD_FRAMING_CHUNKED) {
         return TD_FAULT_NONE;
     }
-    /* Tornado receives chunk_size bytes at once, so that it has less than that behind a piece. */
+    /* Its stream closes, but gives what it has received. */
     const char *data = td_inbuf_data(&self->in);
-    size_t len = self->in.len < self->server->chunk_size ? self->in.len : self->server->chunk_size;
+    size_t len = self->ahead < self->in.len ? self->ahead : self->in.len;
     size_t at = 0, count = 0;
     struct td_span piece;
     struct td_verdict why;
@@ -262,6 +295,9 @@ static enum step read_head(ServerConnectionObject *self)
         td_http_parse_head(input.data, input.len, self->server->max_header_size, &self->scan, &consumed, &self->head, &why);
     switch (status) {
     case TD_OK:
+        if (consumed < input.len) {
+            count_behind_head(self, consumed, input.len);
+        }
         if (!conn_settle_input(self, input, in_scratch, consumed)) {
             return STEP_WAIT;
         }
@@ -274,6 +310,7 @@ static enum step read_head(ServerConnectionObject *self)
             return STEP_WAIT;
         }
         self->need_more = true;
+        self->ahead = input.len;
         return self->readable ? STEP_MORE : STEP_WAIT;
     case TD_NOMEM:
         conn_close(self);
@@ -360,7 +397,13 @@ static enum step read_body(ServerConnectionObject *self)
             return conn_settle_input(self, input, in_scratch, consumed) ? STEP_MORE : STEP_WAIT;
         }
         if (status == TD_EOF) {
-            return conn_settle_input(self, input, in_scratch, consumed) ? dispatch(self) : STEP_WAIT;
+            if (!conn_settle_input(self, input, in_scratch, consumed)) {
+                return STEP_WAIT;
+            }
+            if (self->in.len > 0) {
+                conn_count_ahead(self, consumed);
+            }
+            return dispatch(self);
         }
         conn_refuse(self, &why);
         return STEP_MORE;
@@ -404,6 +447,7 @@ static enum step linger(ServerConnectionObject *self)
         self->rest_fault = TD_FAULT_NONE;
         conn_log_fault(self, &why);
     }
+    td_inbuf_clear(&self->in); /* which detach() can no longer give away: the handler has returned */
     conn_tell_delegate(self);
     if (self->phase != CONN_LINGER || self->out.size > 0) {
         return STEP_WAIT;

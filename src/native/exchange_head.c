@@ -234,7 +234,7 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     PyObject *reason_bytes = NULL;
     int status = -1;
     if (code == 101 && connection->version_1_1 && connection->server != NULL && !connection->server->no_keep_alive &&
-        connection->head != NULL && td_rules_closes_among_others(connection->head)) {
+        connection->head != NULL && td_rules_upgrades_and_closes(connection->head)) {
         /* What it says of HTTP is not about the protocol that the connection switches to. */
         connection->keep_alive = true;
     }

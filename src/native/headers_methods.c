@@ -2,6 +2,7 @@
  *
  * A method that Tornado calls on self is looked up here too, so that subclasses and patches see the same calls; the short way is
  * taken when the lookup leads to this file. */
+#include "errors.h"
 #include "headers_internal.h"
 
 static PyObject *method_add(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
@@ -92,6 +93,26 @@ static bool is_blank(Py_UCS4 c)
     return c == ' ' || c == '\t';
 }
 
+/* Error pages and logs show the exception that Tornado's attempt to split the line ends with, too. -1. */
+static int refuse_without_colon(struct native_state *state)
+{
+    PyObject *error = PyObject_CallFunction(PyExc_ValueError, "s", "not enough values to unpack (expected 2, got 1)");
+    PyObject *raised = error ? PyObject_CallOneArg(BOUND(state, raise_error), error) : NULL;
+    Py_XDECREF(raised);
+    Py_XDECREF(error);
+    PyObject *context = errors_take();
+    (void)headers_refuse(state, "no colon in header line", NULL);
+    PyObject *exception = errors_take();
+    if (exception != NULL && context != NULL) {
+        PyException_SetContext(exception, context); /* steals it */
+    }
+    else {
+        Py_XDECREF(context);
+    }
+    errors_give(exception);
+    return -1;
+}
+
 /* parse_line of text[start:end]. One line end is dropped: what \r?\n$ finds, where $ also stands before a last "\n". */
 static int parse_slice(HeadersObject *self, PyObject *text, Py_ssize_t start, Py_ssize_t end, PyObject *flag)
 {
@@ -112,7 +133,7 @@ static int parse_slice(HeadersObject *self, PyObject *text, Py_ssize_t start, Py
     }
     Py_ssize_t colon = PyUnicode_FindChar(text, ':', start, end, 1);
     if (colon < 0) {
-        return colon == -1 ? headers_refuse(self->state, "no colon in header line", NULL) : -1;
+        return colon == -1 ? refuse_without_colon(self->state) : -1;
     }
     Py_ssize_t value_start = colon + 1;
     while (value_start < end && is_blank(PyUnicode_READ_CHAR(text, value_start))) {

@@ -89,7 +89,7 @@ static void test_reuse(void)
     }
 }
 
-static void test_close_among_others(void)
+static void test_upgrade_and_close(void)
 {
     static const struct {
         const char *head;
@@ -98,12 +98,13 @@ static void test_close_among_others(void)
         {"GET / HTTP/1.1\r\nConnection: Upgrade, Close\r\n\r\n", true},
         {"GET / HTTP/1.1\r\nConnection: upgrade\r\nConnection: close\r\n\r\n", true},
         {"GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", false},
+        {"GET / HTTP/1.1\r\nConnection: close, x\r\n\r\n", false},
         {"GET / HTTP/1.1\r\nConnection: upgrade\r\n\r\n", false},
         {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct td_head *head = read_head(cases[i].head, strlen(cases[i].head));
-        CHECK(td_rules_closes_among_others(head) == cases[i].expected, "close among others for %s", cases[i].head);
+        CHECK(td_rules_upgrades_and_closes(head) == cases[i].expected, "upgrade and close for %s", cases[i].head);
         td_head_release(head);
     }
 }
@@ -360,7 +361,7 @@ static void test_byte_classes(void)
 int main(void)
 {
     test_reuse();
-    test_close_among_others();
+    test_upgrade_and_close();
     test_host();
     test_framing();
     test_long_lengths();

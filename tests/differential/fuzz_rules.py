@@ -13,6 +13,7 @@ import re
 
 MAX_HEADER_SIZE = {"small_header": 512}
 MAX_BODY_SIZE = {"small_body": 64, "decompress": 2000}
+SWITCHING = (b"/ws", b"/status?code=101")  # targets whose answer can end HTTP on the connection
 MAX_LINES = 1000
 MAX_LEADING_LINES = 8
 MAX_SIZE_DIGITS = 62
@@ -25,6 +26,7 @@ _BLANK = re.compile(rb"(?:\r?\n)*")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _START = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00-\x20\x7f]+) HTTP/1\.([0-9])")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
+_LIMIT = re.compile(rb"/stream(?:-async)?\?(?:[^&]*&)*?limit=([0-9]{1,9})(?:&|$)")  # the handler's own limit, for chunks
 _HOST = re.compile(rb"[^\x00-\x20\x7f-\xff/@,?#\\]*")
 _SIZE = re.compile(rb"[0-9A-Fa-f]*")
 _EXTENSION = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -134,10 +136,12 @@ class Walk:
         fields = self.fields(lines)
         if not head or fields is None or not self.host_is_good(fields, head[3]):
             self.keep_rest()
-        if self.switches and head[2].startswith(b"/ws"):
+        if self.switches and head[2].startswith(SWITCHING) and self.has_option(fields, b"upgrade"):
             self.keep_rest()
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
+        limit = _LIMIT.match(head[2])
+        self.max_body_size = int(limit[1]) if limit else MAX_BODY_SIZE.get(self.server, 104857600)
         self.body(fields, head[3])
         self.result.ends.append(len(self.result.data))
         if closes and self.at < len(self.data):
@@ -176,6 +180,10 @@ class Walk:
     def values(self, fields, name):
         return [value for key, value in fields if key == name]
 
+    def has_option(self, fields, name):
+        options = b",".join(self.values(fields, b"connection")).lower().split(b",")
+        return name in [option.strip(b" \t") for option in options]
+
     def rewrite_head(self, head, lines, fields, end):
         """Passes the head on, changed if need be; returns whether the connection ends after this message."""
         minor = head[3]
@@ -186,7 +194,7 @@ class Walk:
         if minor != b"1":
             framed = self.values(fields, b"content-length") or self.values(fields, b"transfer-encoding")
             closes = connection != b"keep-alive" or not (framed or head[1] in (b"GET", b"HEAD"))
-        elif not closes and any(item.strip(b" \t") == b"close" for item in connection.split(b",")):
+        elif not closes and self.has_option(fields, b"close"):
             self.apply(45)
             changed = [b"Connection: close", *self.without(lines, b"connection")]
             closes = True
@@ -257,7 +265,7 @@ class Walk:
                 self.trailers()
                 return
             total += size
-            if total > MAX_BODY_SIZE.get(self.server, 104857600):
+            if total > self.max_body_size:
                 self.keep_rest()
             self.keep(min(len(self.data), self.at + size))
             chunk_end = self.data[self.at : self.at + 2]

@@ -7,6 +7,8 @@ import socket
 import ssl
 import struct
 
+import tornado
+
 KINDS = {}
 #: Kinds that leave no garbage for the collector, with the number of requests of one such test. The others (ordinary=0) meet
 #: cycles of Tornado's own: a template's namespace, the traceback in a streaming request's _body_future, TLS.
@@ -119,12 +121,13 @@ def repeat(ports, count, data, status=200, server="main", head=False):
 
 
 def afresh(ports, count, data, status=200, server="main", closes=True):
-    """Each on a connection of its own."""
+    """Each on a connection of its own; status None: there is no answer."""
     for _ in range(count):
         with Client(ports, server) as client:
             client.send(data)
-            answer = client.answer()
-            assert answer[0] == status, answer
+            if status is not None:
+                answer = client.answer()
+                assert answer[0] == status, answer
             if closes:
                 assert client.until_closed() == b""
 
@@ -221,7 +224,12 @@ closing("malformed_header", b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", st
 closing("missing_host", b"GET / HTTP/1.1\r\n\r\n", status=400)
 closing("bad_chunk", request("/body", CHUNKED, method="POST", body=b"zz\r\n"), status=400)
 closing("bad_chunk_of_a_stream", request("/stream", CHUNKED, method="POST", body=b"3\r\nabc\r\nzz\r\n"), status=400, ordinary=0)
-closing("bad_gzip_body", request("/body", "Content-Encoding: gzip", method="POST", body=b"x" * 50), server="proxied", status=400)
+closing(
+    "bad_gzip_body",
+    request("/body", "Content-Encoding: gzip", method="POST", body=b"x" * 50),
+    server="proxied",
+    status=400 if tornado.version_info >= (6, 6) else None,
+)
 closing("head_too_large", request("/write", "X: " + "h" * 10_000), status=431)
 closing("too_many_fields", b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A:\r\n" * 1100 + b"\r\n", status=431)
 closing("body_too_large", request("/body", "Content-Length: 5000000", method="POST"), status=400)

@@ -16,6 +16,8 @@ import dataclasses
 import importlib.util
 from collections.abc import Mapping
 
+import tornado
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -47,13 +49,14 @@ VARIANTS = {
 
 
 _SERVED = frozenset({"streams", "connections", "handled"})
+_SINCE_6_6 = ["security_corpus_test"] if tornado.version_info >= (6, 6) else []
 
 #: What has to be counted (_native.tally()) in each module where everything is tornadoc's; where a module is not named, nothing.
 USES: dict[str, frozenset[str]] = {
     "all": _SERVED | {"loops", "delegated"},
     **dict.fromkeys(["httpserver_test", "simple_httpclient_test", "web_test", "routing_test"], _SERVED | {"loops", "delegated"}),
     **dict.fromkeys(
-        ["asyncio_test", "auth_test", "circlerefs_test", "gen_test", "iostream_test", "security_corpus_test", "testing_test"],
+        ["asyncio_test", "auth_test", "circlerefs_test", "gen_test", "iostream_test", "testing_test", *_SINCE_6_6],
         _SERVED | {"loops"},
     ),
     "websocket_test": _SERVED | {"loops"},

@@ -89,6 +89,8 @@ def override(name, before):
 
 
 for _name in METHODS:
+    if not hasattr(RequestHandler, _name):
+        continue  # Tornado before 6.6
     override(_name, True)
     override(_name, False)
 

@@ -44,7 +44,7 @@ async def say_hello(scene, client):
     try:
         await handshake
         tls.send(request("/v"))
-    except (OSError, asyncio.CancelledError):
+    except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
         pass  # the connection is gone, or its handshake failed
 
 

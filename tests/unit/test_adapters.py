@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import pytest
+import tornado
 import tornado.httputil
 import tornado.ioloop
 import tornado.websocket
@@ -143,7 +144,8 @@ class Delegate(tornado.httputil.HTTPMessageDelegate):
         answer(self.connection, self.path.encode() + self.body)
 
     def on_connection_close(self):
-        self.side.note("closed")
+        if tornado.version_info >= (6, 6):  # which tells a delegate that failed as well
+            self.side.note("closed")
 
 
 def container(side):

@@ -1146,3 +1146,15 @@ def test_random_operations(block):
             assert list(ours.get_all()) == list(theirs.get_all()), (seed, done)
             assert list(ours) == list(theirs) and len(ours) == len(theirs), (seed, done)
         assert ours._as_list == theirs._as_list and ours._combined_cache == theirs._combined_cache, (seed, done)
+
+
+def test_a_line_without_colon_shows_what_splitting_it_raised():
+    """Pages with tracebacks and logs show the whole chain."""
+    chains = []
+    for cls in (tornado.httputil.HTTPHeaders, tornadoc.httputil.HTTPHeaders):
+        with pytest.raises(tornado.httputil.HTTPInputError) as caught:
+            cls.parse("A: b\r\nbad\r\n")
+        context = caught.value.__context__
+        chains.append((str(caught.value), type(context), str(context), context.__traceback__ is not None))
+    assert chains[0] == chains[1]
+    assert chains[1][1] is ValueError

@@ -242,6 +242,7 @@ def test_new_loop_in_the_child_of_a_fork():
                     os._exit(status)
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         loop = tornadoc.EventLoop()
+        loop.slow_callback_duration = 1000  # the parent waits in one
         print(loop.run_until_complete(main()))
         loop.close()
         """

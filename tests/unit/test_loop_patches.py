@@ -1,6 +1,7 @@
 """Replacements of asyncio's own create_task() and create_future() count for the native loop as well."""
 
 import asyncio
+import sys
 
 import pytest
 from sidebyside import patched
@@ -49,9 +50,17 @@ def test_other_code_in_the_function():
         function = asyncio.BaseEventLoop.create_task
         code = function.__code__
 
-        def other(self, coro, *, name=None, context=None):
-            coro.close()
-            return "other"
+        if sys.version_info >= (3, 11):
+
+            def other(self, coro, *, name=None, context=None):
+                coro.close()
+                return "other"
+
+        else:
+
+            def other(self, coro, *, name=None):
+                coro.close()
+                return "other"
 
         try:
             function.__code__ = other.__code__

@@ -733,13 +733,16 @@ def test_what_handlers_raise_return_and_answer():
                 elif what == "header":
                     self.set_header("X", "a\r\nb")
                 elif what == "returns":
+                    asyncio.get_running_loop().call_soon(lambda: side.note(self._finished))
                     return 5
                 elif what == "arguments":
                     self.write(repr((self.get_arguments("a"), self.get_query_argument("b", None), self.request.arguments)))
                 return None
 
         side.serve(side.Application([("/(.*)", Handler)]))
-        names = "cookie permanent finish 204 304 204body reason twice list header returns arguments?a=1&a=2&b=".split()
+        names = "cookie permanent finish 204 304 reason twice list returns arguments?a=1&a=2&b=".split()
+        if tornado.version_info >= (6, 6):
+            names += ["204body", "header"]  # before, the exceptions were others
         return [await side.get("/" + name) for name in names]
 
     compare(scenario)

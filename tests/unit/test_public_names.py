@@ -131,6 +131,9 @@ def test_attributes_of_what_is_replaced(old, new, name):
         assert callable(getattr(new, name))
         if name not in ACCEPTS_MORE and not name.startswith("_"):
             assert parameters(getattr(new, name)) == parameters(getattr(old, name))
+    elif expected is None and tornado.version_info < (6, 6):
+        # What Tornado 6.6 only annotates: here the objects have it.
+        assert found is None or isinstance(found, (types.GetSetDescriptorType, types.MemberDescriptorType))
     elif isinstance(expected, (int, str, tuple, bool, type(None))):
         assert found == expected
     else:

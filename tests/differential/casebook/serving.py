@@ -47,6 +47,12 @@ for name, lines in {
         expect=status(200, closed=True, contains=b"\r\nConnection: close\r\n"),
     )
     add("keep_list_%s_10" % name, get("/write/str", *lines, version="1.0"))
+    add(
+        "keep_list_%s_101" % name,
+        get("/status?code=101", *lines),
+        row=45,
+        expect=status(101, closed=True, contains=b"\r\nConnection: close\r\n"),
+    )
 add("keep_list_upgrade", get("/write/str", "Connection: keep-alive, Upgrade", "Upgrade: websocket") + OTHER)
 # A WebSocket on a connection that its answer closes, and on one that would close if the protocol stayed HTTP.
 SOCKET = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
@@ -62,6 +68,12 @@ for name, server, version, lines in (
     request = get("/ws", *SOCKET, *lines, version=version)
     add("socket" + name, request, ("settle",), ("eof",), server=server)
     add("socket%s_ping" % name, request, ("settle",), b"\x89\x80\0\0\0\0", ("settle",), ("eof",), server=server)
+    # A frame that comes with the request is delivered even where the stream is closed already.
+    text = b"\x81\x82\0\0\0\0hi"
+    add("socket%s_text_at_once" % name, request + text, ("settle",), ("eof",), server=server, modes="w")
+    add("socket%s_part_at_once" % name, request + text[:-1], ("settle",), ("eof",), server=server, modes="w")
+    frames = 2 * text + b"\x88\x80\0\0\0\0"
+    add("socket%s_frames_at_once" % name, request + frames, ("settle",), ("eof",), server=server, modes="w")
 for code in ("keep-alive", "Keep-Alive"):
     for method in ("GET", "HEAD", "POST", "OPTIONS", "DELETE"):
         line = "Connection: " + code
@@ -301,6 +313,22 @@ for server in ("https", "unix", "no_keep_alive", "small_chunk"):
     add(server + "_chunked", chunked("/dump", b"0123456789" * 5, b"abc"), server=server)
 add("no_keep_alive_10", get("/dump", "Connection: keep-alive", version="1.0"), server="no_keep_alive")
 add("no_keep_alive_flush", get("/flush?s=wa.f.wb"), server="no_keep_alive")
+# How much of a body that is sent whole the first piece has: the handler answers then, and tells of it when the connection ends.
+FIRST_PIECE = post("/stream?mode=data_finish", b"x" * 300)
+for server in ("small_chunk", "decompress"):
+    for size in (0, 1, 7, 14, 90, 170):
+        line = "X-A: " + "a" * size
+        first_piece = post("/stream?mode=data_finish", b"x" * 300, line)
+        add("first_piece_%s_%d" % (server, size), first_piece, server=server, modes="w")
+        add("first_piece_%s_%d_behind_get" % (server, size), get("/write/str", line) + FIRST_PIECE, server=server, modes="w")
+        for kind, one in (
+            ("post", post("/write/str", b"y" * size)),
+            ("chunked", chunked("/write/str", b"y" * (size + 1), b"z")),
+            ("stream", post("/stream", b"y" * size)),
+            ("stream_chunked", chunked("/stream", b"y" * (size + 1), b"z")),
+        ):
+            add("first_piece_%s_%d_behind_%s" % (server, size, kind), one + FIRST_PIECE, server=server, modes="w")
+add("first_piece_behind_half_a_head", FIRST_PIECE[:9], ("settle",), FIRST_PIECE[9:], server="small_chunk", modes="w")
 add("small_chunk_pieces", post("/stream-pieces?most=16", b"x" * 100), server="small_chunk")
 add("small_chunk_pieces_chunked", chunked("/stream-pieces?most=16", b"x" * 5, b"y" * 40, b"z" * 3), server="small_chunk")
 add("pieces_large", ("settle",), ("freeze",), post("/stream-pieces?most=65536", b"x" * 30000), ("thaw",), modes="w")
