@@ -1,6 +1,7 @@
 /* One accepted socket: HTTP1ServerConnection, from its bytes to its bytes.
  *
- * connection.c          its life: accepted, closed, detached, timed out; the type
+ * connection.c          its life: accepted, closed, timed out; the type
+ * connection_detach.c   the socket becomes a stream's
  * connection_read.c     input: heads and bodies, and the turn that drives a connection
  * connection_request.c  from a head to the handler class or the delegate that takes the request
  * connection_delegate.c the general path: driving an HTTPMessageDelegate
@@ -27,6 +28,8 @@
 
 /* Pipelined answers are gathered up to this many bytes before they are sent in one call. */
 #define CONN_GATHER_MAX 65536
+/* What a connection hears of. */
+#define CONN_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 enum conn_phase {
     CONN_HEAD,     /* between messages, or in a head */
@@ -155,8 +158,6 @@ void conn_close_soon(ServerConnectionObject *self);
 void conn_notify_closed(ServerConnectionObject *self);
 /* Closes after the output is sent; lingers if the peer may still be sending. */
 void conn_close_gracefully(ServerConnectionObject *self);
-/* Gives the socket away: a new reference to an IOStream that holds the unread input. NULL with an exception. */
-PyObject *conn_detach(ServerConnectionObject *self);
 /* The stand-in for the IOStream. Borrowed; NULL with an exception. */
 PyObject *conn_stream(ServerConnectionObject *self);
 /* Deadline of the current phase. 0 or -1. */
@@ -168,6 +169,12 @@ PyObject *conn_remote_ip(ServerConnectionObject *self);
 PyObject *conn_context(ServerConnectionObject *self);
 /* Drops what belongs to the current exchange and breaks its cycles. */
 void conn_clear_exchange(ServerConnectionObject *self);
+
+/* -- connection_detach.c -- */
+
+/* Gives the socket away: a new reference to an IOStream that holds the unread input, and is closed if the connection was. NULL
+ * with an exception. */
+PyObject *conn_detach(ServerConnectionObject *self);
 
 /* -- connection_read.c -- */
 
