@@ -22,10 +22,10 @@ _REFUSAL = re.compile(r"^(Malformed HTTP message from [^:]*): .*", re.S)
 class Pair:
     """A connection for tornadoc and the one for Tornado that must give the same."""
 
-    def __init__(self, fuzz, switches=False):
+    def __init__(self, fuzz, switches=False, limits=True):
         self.fuzz = fuzz
         self.switches = switches
-        self.judgement = judge(fuzz.data, fuzz.server, switches)
+        self.judgement = judge(fuzz.data, fuzz.server, switches, limits)
         self.rows = set(self.judgement.rows)
         self.subject_case = fuzz.case()
         #: Does the server begin with a part of the input, which one is chance, or receive what Tornado does not?
@@ -101,9 +101,13 @@ def came_to_an_end(outcome):
 
 
 def did_the_same(*outcomes):
-    """Have the handlers, whenever they heard of the end?"""
-    first, second = ((normal(o), harness.normal_records(without_closes(o.records))) for o in outcomes)
+    """Have the handlers, until one may have heard of the end?"""
+    first, second = ((normal(o), harness.normal_records(before_the_close(o.records))) for o in outcomes)
     return first == second
+
+
+def before_the_close(records):
+    return list(itertools.takewhile(lambda r: "on_connection_close" not in r["message"], records))
 
 
 def without_closes(records):
@@ -253,6 +257,8 @@ class Comparison:
         None if there is none, or a permitted one that only Tornado's behaviour shows: ``self.excuse`` says which.
         """
         if any(b" " + target in fuzz.data for target in SWITCHING) and not self.differs(Pair(fuzz, switches=True)):
+            return None
+        if b"limit=" in fuzz.data and not self.differs(Pair(fuzz, limits=False)):
             return None
         return self.differs(Pair(fuzz))
 

@@ -78,9 +78,10 @@ class Stop(Exception):
 
 
 class Walk:
-    def __init__(self, data, server, switches):
+    def __init__(self, data, server, switches, limits):
         self.data = data
         self.switches = switches
+        self.limits = limits
         self.server = server
         self.at = 0
         self.result = Judgement()
@@ -140,7 +141,7 @@ class Walk:
             self.keep_rest()
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
-        limit = _LIMIT.match(head[2])
+        limit = _LIMIT.match(head[2]) if self.limits else None
         self.max_body_size = int(limit[1]) if limit else MAX_BODY_SIZE.get(self.server, 104857600)
         self.body(fields, head[3])
         self.result.ends.append(len(self.result.data))
@@ -303,6 +304,9 @@ class Walk:
             self.at = end + 2
 
 
-def judge(data, server, switches=False):
-    """The Judgement of the bytes that a client sends to that listener; ``switches``: to WebSocket, if it asks for it."""
-    return Walk(data, server, switches).run()
+def judge(data, server, switches=False, limits=True):
+    """The Judgement of the bytes that a client sends to that listener.
+
+    switches: to WebSocket, if it asks for it. limits: handlers come to setting the limits that they are asked for.
+    """
+    return Walk(data, server, switches, limits).run()

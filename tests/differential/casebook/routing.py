@@ -379,6 +379,9 @@ for name, lines in {
     add("cross_origin_post_" + name, post("/form", b"", *lines), server="cross_origin", modes=LEVELS)
     add("cross_origin_get_" + name, get("/form", *lines), server="cross_origin", modes="w")
 # Answered before the body, of whose framing the log tells all the same.
-for name, line in {"length": "Content-Length: x", "coding": "Transfer-Encoding: x",
-"too_long": "Content-Length: 999999999"}.items():
+for name, line in {
+    "length": "Content-Length: x",
+    "coding": "Transfer-Encoding: x",
+    "too_long": "Content-Length: 999999999",
+}.items():
     add("echo_early_bad_" + name, get("/echo/early", line, method="POST"))
