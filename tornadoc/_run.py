@@ -196,12 +196,12 @@ def make_ui(handler: RequestHandler) -> ObjectDict:
 
 
 def make_context(address: Any, family: int, server: Any, protocol: str) -> _HTTPRequestContext:
-    """The context of a connection. family 0 stands for a unix socket; protocol is what the server's own overrides."""
+    """The context of a connection. family 0 stands for a unix socket; server is None once the connection is closed."""
     peer = types.SimpleNamespace(socket=types.SimpleNamespace(family=socket.AddressFamily(family or socket.AF_UNIX)))
     return _HTTPRequestContext(
         peer,  # type: ignore[arg-type]
         address,
-        getattr(server, "protocol", None) or protocol,
+        protocol,
         getattr(server, "trusted_downstream", None),
     )
 

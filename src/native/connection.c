@@ -275,14 +275,24 @@ PyObject *conn_remote_ip(ServerConnectionObject *self)
     return self->remote_ip;
 }
 
+PyObject *conn_protocol(ServerConnectionObject *self)
+{
+    int given = self->protocol ? PyObject_IsTrue(self->protocol) : 0;
+    if (given != 0) {
+        return given > 0 ? Py_NewRef(self->protocol) : NULL;
+    }
+    return PyUnicode_InternFromString(self->tls ? "https" : "http");
+}
+
 PyObject *conn_context(ServerConnectionObject *self)
 {
     if (self->context == NULL) {
         PyObject *address = conn_address(self);
         PyObject *server = self->server ? (PyObject *)self->server : Py_None;
-        if (address != NULL) {
-            self->context = PyObject_CallFunction(BOUND(self->state, make_context), "OiOs", address,
-                                                  (int)self->peer.any.sa_family, server, self->tls ? "https" : "http");
+        PyObject *protocol = address ? conn_protocol(self) : NULL;
+        if (protocol != NULL) {
+            self->context = PyObject_CallFunction(BOUND(self->state, make_context), "OiON", address,
+                                                  (int)self->peer.any.sa_family, server, protocol);
         }
     }
     return self->context;
@@ -322,6 +332,7 @@ static int new_connection(ServerObject *server, EngineObject *engine, int fd, co
     self->engine = (EngineObject *)Py_NewRef((PyObject *)engine);
     self->server = (ServerObject *)Py_NewRef((PyObject *)server);
     self->address = Py_XNewRef(address);
+    self->protocol = Py_XNewRef(server->protocol);
     if (peer != NULL) {
         memcpy(&self->peer, peer, peer->sa_family == AF_INET ? sizeof(self->peer.ip4) : sizeof(self->peer.ip6));
     }
@@ -396,6 +407,7 @@ static int server_connection_traverse(ServerConnectionObject *self, visitproc vi
     Py_VISIT(self->server);
     Py_VISIT(self->address);
     Py_VISIT(self->remote_ip);
+    Py_VISIT(self->protocol);
     Py_VISIT(self->context);
     Py_VISIT(self->stream);
     Py_VISIT(self->request);
@@ -451,6 +463,7 @@ static int server_connection_clear(ServerConnectionObject *self)
     Py_CLEAR(self->server);
     Py_CLEAR(self->address);
     Py_CLEAR(self->remote_ip);
+    Py_CLEAR(self->protocol);
     Py_CLEAR(self->context);
     Py_CLEAR(self->stream);
     Py_CLEAR(self->dict);

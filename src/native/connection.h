@@ -60,6 +60,7 @@ typedef struct server_connection {
     ServerObject *server; /* owned; NULL once closed */
     PyObject *address;    /* owned; as socket.accept() gives it, NULL until asked for (inet only) */
     PyObject *remote_ip;  /* owned str, NULL until asked for */
+    PyObject *protocol;   /* owned: the server's own at that time; NULL or false: what the socket tells */
     PyObject *context;    /* owned _HTTPRequestContext, NULL until asked for */
     PyObject *stream;     /* owned stand-in for the IOStream, NULL until asked for */
     struct tls *tls;      /* owned; NULL: plain */
@@ -165,6 +166,8 @@ int conn_set_deadline(ServerConnectionObject *self, uint64_t deadline);
 /* Peer's address as Python has it, and Tornado's remote_ip. Borrowed; NULL with an exception. */
 PyObject *conn_address(ServerConnectionObject *self);
 PyObject *conn_remote_ip(ServerConnectionObject *self);
+/* "http" or "https", or what the server says in its place (_HTTPRequestContext.protocol). New reference or NULL. */
+PyObject *conn_protocol(ServerConnectionObject *self);
 /* The _HTTPRequestContext. Borrowed; NULL with an exception. */
 PyObject *conn_context(ServerConnectionObject *self);
 /* Drops what belongs to the current exchange and breaks its cycles. */

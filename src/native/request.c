@@ -176,15 +176,6 @@ static PyObject *make_connection(RequestObject *self)
     return (PyObject *)exchange_new(transport, self->sequence, self->head);
 }
 
-static PyObject *make_protocol(RequestObject *self)
-{
-    PyObject *protocol = self->transport->server ? self->transport->server->protocol : NULL;
-    if (protocol != NULL && PyObject_IsTrue(protocol) > 0) {
-        return Py_NewRef(protocol);
-    }
-    return PyUnicode_InternFromString(self->transport->tls ? "https" : "http");
-}
-
 static PyObject *make_slot(RequestObject *self, enum request_slot slot)
 {
     const struct td_head *head = self->head;
@@ -202,7 +193,7 @@ static PyObject *make_slot(RequestObject *self, enum request_slot slot)
     case REQUEST_remote_ip:
         return Py_XNewRef(conn_remote_ip(self->transport));
     case REQUEST_protocol:
-        return make_protocol(self);
+        return conn_protocol(self->transport);
     case REQUEST_host:
         return make_host(self);
     case REQUEST_host_name:

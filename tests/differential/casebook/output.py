@@ -279,6 +279,11 @@ for name, header in {"length": ["set", "Content-Length", "gzip"], "field": ["set
     text = "X-Program: " + json.dumps({"method": [["closes"], header, ["write", "a"], ["try", ["finish"]], ["show"]]})
     for version in ("1.0", "1.1"):
         add("program_closed_%s_%s" % (name, version.replace(".", "")), get("/program", text, version=version))
+for version in ("1.0", "1.1"):
+    # The request is looked at for the first time when its connection is closed.
+    text = "X-Program: " + json.dumps({"method": [["await", ["finish"]], ["sleep"], ["write", None]], "async": ["method"]})
+    request = get("/program", text, "Connection: close", version=version)
+    add("program_late_look_" + version.replace(".", ""), request, server="https")
 add("program_close_raises", get("/program/stream", 'X-Program: {"close": [["add", "X Y", "1"]]}', method="QUERY"))
 add(
     "program_traceback_204",
