@@ -10,7 +10,7 @@ from casebook.case import BAD_REQUEST, TOO_LARGE
 from fuzz_rules import SWITCHING, judge
 
 _SOURCE = re.compile(r"127\.77\.\d+\.\d+")
-_PIECES = re.compile(r"on_connection_close \d+$")  # how much of a body had come
+_PIECES = re.compile(r"(on_connection_close \w+) \d+$")  # how much of a body had come
 _ONE_RECEIVE = 65536  # the servers receive what is longer in more than one call, and the client may be slower
 _LENGTHS = re.compile(r"\('(?:Content-Length|Etag)', '[^']*'\)")
 #: Targets whose handlers wait between two steps of their answer.
@@ -71,7 +71,7 @@ class Pair:
                 outcome.data = re.sub(rb"(?m)^(Content-Length|Etag): .*\r$", rb"\1: OF TRACEBACK\r", outcome.data)
                 outcome.records = [dict(r, message=_LENGTHS.sub("OF TRACEBACK", r["message"])) for r in outcome.records]
             if self.in_parts:
-                outcome.records = [dict(r, message=_PIECES.sub("on_connection_close N", r["message"])) for r in outcome.records]
+                outcome.records = [dict(r, message=_PIECES.sub(r"\1 N", r["message"])) for r in outcome.records]
             if self.judgement.masked:
                 outcome.data = masked(outcome.data)
             if self.judgement.refused:
