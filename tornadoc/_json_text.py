@@ -5,13 +5,12 @@ from __future__ import annotations
 import _json
 import json
 import json.encoder
-import types
 from json import JSONEncoder
 from typing import Any
 
 import tornado.escape
 
-from tornadoc._originals import originals
+from tornadoc._originals import function, originals
 
 _ENCODER = {
     "skipkeys": False,
@@ -50,10 +49,6 @@ def _is_same(found: dict[str, Any] | None, expected: dict[str, Any]) -> bool:
     return found is not None and found.keys() == expected.keys() and all(found[name] is expected[name] for name in expected)
 
 
-def _is_plain(function: object, module: types.ModuleType) -> bool:
-    return type(function) is types.FunctionType and function.__code__.co_filename == module.__file__
-
-
 def make_encoder() -> Any:
     """What `JSONEncoder.iterencode` makes of the default encoder's attributes."""
     encoder: Any = json._default_encoder  # type: ignore[attr-defined]
@@ -75,14 +70,14 @@ def find_parts() -> tuple[Any, ...] | None:
 
     Modules; names in them and what they stand for; functions and their code; the defaults of dumps(); the encoder's attributes.
     """
-    encode = tornado.escape.json_encode
-    dumps = json.dumps
+    encode = function(vars(tornado.escape), "json_encode", tornado.escape.__file__)
+    dumps = function(vars(json), "dumps", json.__file__)
     encoder = json._default_encoder  # type: ignore[attr-defined]
     methods = originals(JSONEncoder)
     if (
         vars(tornado.escape).get("json") is not json
-        or not _is_plain(encode, tornado.escape)
-        or not _is_plain(dumps, json)
+        or encode is None
+        or dumps is None
         or not _is_same(dumps.__kwdefaults__, _DUMPS)
         or type(encoder) is not JSONEncoder
         or not _is_same(vars(encoder), _ENCODER)

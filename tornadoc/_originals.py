@@ -40,8 +40,8 @@ def function(namespace: dict[str, Any], name: str, file: str | None) -> types.Fu
 
 
 def query_functions() -> tuple[Any, ...] | None:
-    """The functions that Tornado parses a query string with: a flat tuple of namespace, name and function each. None if somebody
-    has replaced one."""
+    """The functions that Tornado parses a query string with: tuples of namespace, name and function. None if somebody has
+    replaced one."""
     escape = vars(tornado.escape)
     places = [(vars(tornado.httputil), "parse_qs_bytes", tornado.escape.__file__)]
     if "_unquote_to_bytes" in escape:
@@ -50,8 +50,8 @@ def query_functions() -> tuple[Any, ...] | None:
         # Tornado before 6.6 leaves it to the library.
         names = ("parse_qs", "parse_qsl", "unquote", "unquote_to_bytes")
         places += [(vars(urllib.parse), name, urllib.parse.__file__) for name in names]
-    found = [(namespace, name, function(namespace, name, file)) for namespace, name, file in places]
-    return tuple(item for each in found for item in each) if all(each[2] for each in found) else None
+    found = tuple((namespace, name, function(namespace, name, file)) for namespace, name, file in places)
+    return found if all(each[2] for each in found) else None
 
 
 def control_characters() -> re.Pattern[str] | None:

@@ -271,7 +271,7 @@ _Stream = typing.TypeVar("_Stream", bound=IOStream)
 
 
 def take_over(
-    cls: type[_Stream], stand_in: ConnectionStream | None, make_socket: Callable[[], Any], **options: Any
+    cls: type[_Stream], stand_in: ConnectionStream | None, make_socket: Callable[[], socket.socket], **options: Any
 ) -> _Stream:
     """The stand-in as a stream of that class; without one, a new stream with the options, over the socket that is made for it."""
     if stand_in is None:

@@ -40,15 +40,6 @@ void td_body_start(struct td_body *body, enum td_framing framing, uint64_t lengt
     }
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    char lower = td_ascii_lower(c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* TAB, and everything from SP up but DEL: what may stand in an extension or in a trailer's value. */
 static bool is_text(char c)
 {
@@ -59,7 +50,7 @@ static bool is_text(char c)
 /* One byte of a size line up to its CR; false: it has no place there. */
 static bool take_size_byte(struct td_body *body, char c)
 {
-    int digit = hex_value(c);
+    int digit = td_hex_value(c);
     if (digit >= 0) {
         if (body->digits == TD_MAX_CHUNK_DIGITS) {
             return false;

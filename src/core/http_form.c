@@ -33,16 +33,6 @@ bool td_form_next(struct td_span *rest, struct td_span *name, struct td_span *va
     return true;
 }
 
-/* The value of a hexadecimal digit; -1: it is none. */
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    char lower = td_ascii_lower(c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 size_t td_form_decode(struct td_span text, char *out)
 {
     char *to = out;
@@ -52,8 +42,8 @@ size_t td_form_decode(struct td_span text, char *out)
             c = ' ';
         }
         else if (c == '%' && text.len - i > 2) {
-            int high = hex_value(text.data[i + 1]);
-            int low = hex_value(text.data[i + 2]);
+            int high = td_hex_value(text.data[i + 1]);
+            int low = td_hex_value(text.data[i + 2]);
             if (high >= 0 && low >= 0) {
                 c = (char)(high << 4 | low);
                 i += 2;

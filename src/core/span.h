@@ -22,6 +22,16 @@ static inline char td_ascii_lower(char c)
     return (c >= 'A' && c <= 'Z') ? (char)(c | 0x20) : c;
 }
 
+/* The value of a hexadecimal digit; -1: it is none. */
+static inline int td_hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    char lower = td_ascii_lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 /* Exact comparison with a NUL-terminated literal. */
 static inline bool td_span_is(struct td_span span, const char *literal)
 {

@@ -9,6 +9,12 @@
 #define LEVEL_WARNING 30
 #define LEVEL_ERROR 40
 
+/* What Tornado's log_request() calls on a logger, and what those call first. */
+#define METHODS_CALLED(state)                                                                                                    \
+    {                                                                                                                            \
+        NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)                                   \
+    }
+
 /* Does Tornado's log_request() come to logging's own code with loggers of this class? */
 static bool is_stock_class(struct native_state *state, PyTypeObject *type)
 {
@@ -16,7 +22,7 @@ static bool is_stock_class(struct native_state *state, PyTypeObject *type)
     if (tag != 0 && tag == state->logger_tag) {
         return true;
     }
-    PyObject *methods[] = {NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)};
+    PyObject *methods[] = METHODS_CALLED(state);
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         PyObject *original = PyDict_GetItemWithError(BOUND(state, logger_methods), methods[i]);
         if (original == NULL || _PyType_Lookup(type, methods[i]) != original) {
@@ -41,7 +47,7 @@ static PyObject *attributes_of(struct native_state *state, PyObject *logger)
         return dict;
     }
     /* There is more in it than logging puts there. */
-    PyObject *methods[] = {NAME(state, info), NAME(state, warning), NAME(state, error), NAME(state, isEnabledFor)};
+    PyObject *methods[] = METHODS_CALLED(state);
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (PyDict_GetItemWithError(dict, methods[i]) != NULL) {
             return NULL;

@@ -31,14 +31,21 @@ static bool has_line_end(struct td_span span)
     return memchr(span.data, '\r', span.len) != NULL || memchr(span.data, '\n', span.len) != NULL;
 }
 
-static int raise_line_end(PyObject *name, PyObject *value)
+/* A header's line as Tornado encodes it. New reference or NULL. */
+static PyObject *encode_line(PyObject *name, PyObject *value)
 {
     PyObject *line = PyUnicode_FromFormat("%S: %S", name, value);
     PyObject *bytes = line ? PyUnicode_AsLatin1String(line) : NULL;
+    Py_XDECREF(line);
+    return bytes;
+}
+
+/* Of an encoded line of a head, which it steals; NULL: there is an exception already. */
+static int raise_line_end(PyObject *bytes)
+{
     if (bytes != NULL) {
         PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", bytes);
     }
-    Py_XDECREF(line);
     Py_XDECREF(bytes);
     return -1;
 }
@@ -47,10 +54,7 @@ static int raise_line_end(PyObject *name, PyObject *value)
 static void raise_not_latin1(PyObject *name, PyObject *value)
 {
     PyErr_Clear();
-    PyObject *line = PyUnicode_FromFormat("%S: %S", name, value);
-    PyObject *bytes = line ? PyUnicode_AsLatin1String(line) : NULL;
-    Py_XDECREF(bytes);
-    Py_XDECREF(line);
+    Py_XDECREF(encode_line(name, value));
     if (!PyErr_Occurred()) {
         PyErr_SetString(PyExc_ValueError, "header is not latin-1");
     }
@@ -76,7 +80,7 @@ static int head_line(ServerConnectionObject *connection, PyObject *name, PyObjec
         }
     }
     if (!write) {
-        status = has_line_end(spans[0]) || has_line_end(spans[1]) ? raise_line_end(name, value) : 0;
+        status = has_line_end(spans[0]) || has_line_end(spans[1]) ? raise_line_end(encode_line(name, value)) : 0;
     }
     else if (td_response_field(&connection->out, spans[0], spans[1]) == TD_OK) {
         status = 0;
@@ -146,6 +150,30 @@ static int head_lines_pairs(ServerConnectionObject *connection, PyObject *pairs,
         if (status < 0) {
             return -1;
         }
+    }
+    return 0;
+}
+
+/* Of plain headers, or of the pairs of others. */
+static int head_lines(ServerConnectionObject *connection, PyObject *headers, PyObject *pairs, bool write)
+{
+    return pairs == NULL ? head_lines_plain(connection, (HeadersObject *)headers, write)
+                         : head_lines_pairs(connection, pairs, write);
+}
+
+/* A head of any size whose lines were checked. 0 or -1. */
+static int put_head(ServerConnectionObject *connection, int code, struct td_span reason, PyObject *headers, PyObject *pairs)
+{
+    if (td_response_status_line(&connection->out, code, reason) != TD_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (head_lines(connection, headers, pairs, true) < 0) {
+        return -1;
+    }
+    if (td_outbuf_append(&connection->out, "\r\n", 2) != TD_OK) {
+        PyErr_NoMemory();
+        return -1;
     }
     return 0;
 }
@@ -266,12 +294,8 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     }
     if (has_line_end(reason_span)) {
         PyObject *line = PyUnicode_FromFormat("HTTP/1.1 %ld %S", code, reason);
-        PyObject *bytes = line ? PyUnicode_AsUTF8String(line) : NULL;
-        if (bytes != NULL) {
-            PyErr_Format(PyExc_ValueError, "Illegal characters (CR or LF) in header: %R", bytes);
-        }
+        raise_line_end(line ? PyUnicode_AsUTF8String(line) : NULL);
         Py_XDECREF(line);
-        Py_XDECREF(bytes);
         goto done;
     }
     struct td_line lines[MAX_LINES];
@@ -283,8 +307,7 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
             goto done;
         }
     }
-    if (!simple && (plain ? head_lines_plain(connection, (HeadersObject *)headers, false)
-                          : head_lines_pairs(connection, pairs, false)) < 0) {
+    if (!simple && head_lines(connection, headers, pairs, false) < 0) {
         goto done;
     }
     if (connection->phase == CONN_CLOSED) {
@@ -294,26 +317,15 @@ int exchange_write_headers(ServerConnectionObject *connection, long code, PyObje
     if (chunk != NULL && conn_check_chunk(connection, chunk) < 0) {
         goto done;
     }
+    /* Nothing has run since the lines were gathered that could have changed the headers. */
     if (simple) {
-        /* Nothing has run since that could have changed the headers. */
         if (td_response_head(&connection->out, (int)code, reason_span, lines, count) != TD_OK) {
             PyErr_NoMemory();
             goto done;
         }
     }
-    else {
-        if (td_response_status_line(&connection->out, (int)code, reason_span) != TD_OK) {
-            PyErr_NoMemory();
-            goto done;
-        }
-        if ((plain ? head_lines_plain(connection, (HeadersObject *)headers, true) : head_lines_pairs(connection, pairs, true)) <
-            0) {
-            goto done;
-        }
-        if (td_outbuf_append(&connection->out, "\r\n", 2) != TD_OK) {
-            PyErr_NoMemory();
-            goto done;
-        }
+    else if (put_head(connection, (int)code, reason_span, headers, pairs) < 0) {
+        goto done;
     }
     status = chunk != NULL ? conn_put_chunk(connection, chunk) : 0;
 done:

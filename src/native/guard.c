@@ -225,6 +225,18 @@ static uint64_t compute_mask(struct native_state *state, enum guard_set set, PyT
     return mask;
 }
 
+bool guard_names_hold(PyObject *names)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *triple = PyTuple_GET_ITEM(names, i);
+        if (PyDict_GetItemWithError(PyTuple_GET_ITEM(triple, 0), PyTuple_GET_ITEM(triple, 1)) != PyTuple_GET_ITEM(triple, 2)) {
+            PyErr_Clear();
+            return false;
+        }
+    }
+    return true;
+}
+
 uint64_t guard_find_mask(struct native_state *state, enum guard_set set, PyTypeObject *type)
 {
     struct guard *guard = &state->guards[set];

@@ -162,6 +162,9 @@ static inline uint64_t guard_dict_version(PyObject *dict)
 #endif
 }
 
+/* Do names in namespaces still stand for what they did? names is a tuple of (dict, name, object) each. */
+bool guard_names_hold(PyObject *names);
+
 static inline size_t guard_place(PyTypeObject *type)
 {
     return ((uintptr_t)type >> 5) & (GUARD_CACHE - 1);

@@ -338,29 +338,19 @@ static PyObject *handler_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyOb
     return (PyObject *)self;
 }
 
-PyObject *handler_make(PyObject *handler_class, PyObject *application, PyObject *request, PyObject *kwargs)
+PyObject *handler_make(struct native_state *state, PyObject *handler_class, PyObject *application, PyObject *request,
+                       PyObject *kwargs)
 {
     PyTypeObject *type = (PyTypeObject *)handler_class;
     PyObject *args[] = {NULL, application, request};
-    if (Py_TYPE(type)->tp_call != PyType_Type.tp_call || type->tp_new != handler_new || type->tp_init != (initproc)handler_init) {
+    uint64_t mask = guard_type_mask(state, GUARD_HANDLER, type);
+    if (kwargs != NULL || (mask & HOOK(__init__)) || Py_TYPE(type)->tp_call != PyType_Type.tp_call ||
+        type->tp_new != handler_new || type->tp_init != (initproc)handler_init) {
         return PyObject_VectorcallDict(handler_class, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
     }
     /* What the call would do, without its tuple of arguments. */
     HandlerObject *self = (HandlerObject *)handler_new(type, NULL, NULL);
-    if (self == NULL) {
-        return NULL;
-    }
-    uint64_t mask = handler_mask(self);
-    int status;
-    if ((mask & HOOK(__init__)) || kwargs != NULL) {
-        PyObject *tuple = PyTuple_Pack(2, application, request);
-        status = tuple ? handler_init(self, tuple, kwargs) : -1;
-        Py_XDECREF(tuple);
-    }
-    else {
-        status = init(self, application, request, NULL, mask);
-    }
-    if (status < 0) {
+    if (self != NULL && init(self, application, request, NULL, mask) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;

@@ -50,7 +50,8 @@ typedef struct handler_object {
 /* -- handler.c -- */
 
 /* handler_class(application, request, **kwargs), for any class; kwargs (a dict) may be NULL. New reference or NULL. */
-PyObject *handler_make(PyObject *handler_class, PyObject *application, PyObject *request, PyObject *kwargs);
+PyObject *handler_make(struct native_state *state, PyObject *handler_class, PyObject *application, PyObject *request,
+                       PyObject *kwargs);
 /* _headers as an object, made of the defaults if need be. Borrowed; NULL with an exception. */
 PyObject *handler_headers(HandlerObject *self);
 /* _write_buffer as the list that Python sees. Borrowed; NULL with an exception. */

@@ -44,14 +44,9 @@ static PyObject *call_with_self(HandlerObject *self, PyObject *function, PyObjec
 }
 
 /* The method of Tornado's class, for what the fast path does not do. */
-static PyObject *call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
-{
-    return call_with_self(self, PyObject_GetAttr(BOUND(self->state, tornado_RequestHandler), name), args, count, kwnames);
-}
-
 PyObject *handler_call_tornado(HandlerObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
-    return call_tornado(self, name, args, count, kwnames);
+    return call_with_self(self, PyObject_GetAttr(BOUND(self->state, tornado_RequestHandler), name), args, count, kwnames);
 }
 
 /* Has somebody replaced Tornado's method of that name? Then it is theirs that has to run. */
@@ -68,7 +63,7 @@ void handler_set_status(HandlerObject *self, long code)
 static PyObject *method_set_status(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     if (count != 1 || kwnames != NULL || !PyLong_CheckExact(args[0]) || IS_PATCHED(self, set_status)) {
-        return call_tornado(self, NAME(self->state, set_status), args, count, kwnames);
+        return handler_call_tornado(self, NAME(self->state, set_status), args, count, kwnames);
     }
     long code = PyLong_AsLong(args[0]);
     if (code == -1 && PyErr_Occurred()) {
@@ -81,7 +76,7 @@ static PyObject *method_set_status(HandlerObject *self, PyObject *const *args, P
 static PyObject *method_get_status(HandlerObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (IS_PATCHED(self, get_status)) {
-        return call_tornado(self, NAME(self->state, get_status), NULL, 0, NULL);
+        return handler_call_tornado(self, NAME(self->state, get_status), NULL, 0, NULL);
     }
     return PyLong_FromLong(self->status_code);
 }
@@ -100,7 +95,7 @@ static PyObject *convert_value(HandlerObject *self, PyObject *value)
         return PyObject_Str(value);
     }
     else {
-        return call_tornado(self, NAME(self->state, _convert_header_value), &value, 1, NULL);
+        return handler_call_tornado(self, NAME(self->state, _convert_header_value), &value, 1, NULL);
     }
     struct td_span span;
     bool safe = text != NULL && convert_latin1_span(text, &span);
@@ -135,7 +130,7 @@ static PyObject *method_set_header(HandlerObject *self, PyObject *const *args, P
 {
     if (count != 2 || kwnames != NULL || !PyUnicode_CheckExact(args[0]) || IS_PATCHED(self, set_header) ||
         (handler_mask(self) & HOOK(_convert_header_value))) {
-        return call_tornado(self, NAME(self->state, set_header), args, count, kwnames);
+        return handler_call_tornado(self, NAME(self->state, set_header), args, count, kwnames);
     }
     PyObject *text = convert_value(self, args[1]);
     int status = text ? put_header(self, args[0], text, false) : -1;
@@ -215,7 +210,7 @@ int handler_write(HandlerObject *self, PyObject *chunk)
     if (PyDict_Check(chunk)) {
         return write_json(self, chunk);
     }
-    PyObject *result = call_tornado(self, NAME(self->state, write), &chunk, 1, NULL);
+    PyObject *result = handler_call_tornado(self, NAME(self->state, write), &chunk, 1, NULL);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -223,7 +218,7 @@ int handler_write(HandlerObject *self, PyObject *chunk)
 static PyObject *method_write(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     if (count != 1 || kwnames != NULL || IS_PATCHED(self, write)) {
-        return call_tornado(self, NAME(self->state, write), args, count, kwnames);
+        return handler_call_tornado(self, NAME(self->state, write), args, count, kwnames);
     }
     return handler_write(self, args[0]) < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -396,7 +391,7 @@ static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssi
         if (transforms != NULL && PyList_CheckExact(transforms) && PyList_GET_SIZE(transforms) > 0) {
             return call_with_self(self, Py_NewRef(BOUND(self->state, flush_transformed)), args, count, kwnames);
         }
-        return call_tornado(self, NAME(self->state, flush), args, count, kwnames);
+        return handler_call_tornado(self, NAME(self->state, flush), args, count, kwnames);
     }
     Py_INCREF(request);
     PyObject *future = NULL;
@@ -512,7 +507,7 @@ static int settle_etag(HandlerObject *self, RequestObject *request)
     if (!conditional) {
         return 0;
     }
-    PyObject *result = call_tornado(self, NAME(state, check_etag_header), NULL, 0, NULL);
+    PyObject *result = handler_call_tornado(self, NAME(state, check_etag_header), NULL, 0, NULL);
     int matches = result ? PyObject_IsTrue(result) : -1;
     Py_XDECREF(result);
     if (matches > 0) {
@@ -638,7 +633,7 @@ PyObject *handler_finish(HandlerObject *self, PyObject *chunk, bool want_future)
     struct native_state *state = self->state;
     uint64_t mask = handler_mask(self);
     if (self->finished || handler_connection(self) == NULL || (mask & FINISH_HOOKS)) {
-        return call_tornado(self, NAME(state, finish), &chunk, chunk ? 1 : 0, NULL);
+        return handler_call_tornado(self, NAME(state, finish), &chunk, chunk ? 1 : 0, NULL);
     }
     /* Any call into Python may replace self.request: it is held here. */
     RequestObject *request = (RequestObject *)Py_NewRef(self->request);
@@ -672,7 +667,7 @@ done:
 static PyObject *method_finish(HandlerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     if (count > 1 || kwnames != NULL || IS_PATCHED(self, finish)) {
-        return call_tornado(self, NAME(self->state, finish), args, count, kwnames);
+        return handler_call_tornado(self, NAME(self->state, finish), args, count, kwnames);
     }
     return handler_finish(self, count ? args[0] : NULL, true);
 }
@@ -680,7 +675,7 @@ static PyObject *method_finish(HandlerObject *self, PyObject *const *args, Py_ss
 static PyObject *method_clear(HandlerObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (IS_PATCHED(self, clear)) {
-        return call_tornado(self, NAME(self->state, clear), NULL, 0, NULL);
+        return handler_call_tornado(self, NAME(self->state, clear), NULL, 0, NULL);
     }
     return handler_clear_response(self, handler_mask(self)) < 0 ? NULL : Py_NewRef(Py_None);
 }

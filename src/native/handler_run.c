@@ -447,7 +447,7 @@ static PyObject *make_handler(const struct route *route, ApplicationObject *appl
     if (route->handler_kwargs != NULL && (kwargs = dict_of_mapping(route->handler_kwargs, route->handler_class)) == NULL) {
         return NULL;
     }
-    PyObject *handler = handler_make(route->handler_class, (PyObject *)application, (PyObject *)request, kwargs);
+    PyObject *handler = handler_make(request->state, route->handler_class, (PyObject *)application, (PyObject *)request, kwargs);
     Py_XDECREF(kwargs);
     return handler;
 }

@@ -52,17 +52,6 @@ static bool dicts_are_known(struct native_state *state, const struct dicts *dict
     return known;
 }
 
-static bool names_are_stock(PyObject *names)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        PyObject *triple = PyTuple_GET_ITEM(names, i);
-        if (PyDict_GetItemWithError(PyTuple_GET_ITEM(triple, 0), PyTuple_GET_ITEM(triple, 1)) != PyTuple_GET_ITEM(triple, 2)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool functions_are_stock(PyObject *functions)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(functions); i++) {
@@ -121,7 +110,7 @@ static int is_stock(struct native_state *state)
         return 0;
     }
     if (!dicts_are_known(state, &dicts)) {
-        if (!names_are_stock(PyTuple_GET_ITEM(parts, PART_NAMES)) ||
+        if (!guard_names_hold(PyTuple_GET_ITEM(parts, PART_NAMES)) ||
             !dict_is_stock(dicts.of[0], PyTuple_GET_ITEM(parts, PART_DEFAULTS)) ||
             !dict_is_stock(dicts.of[1], PyTuple_GET_ITEM(parts, PART_ATTRIBUTES))) {
             return 0;

@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include "convert.h"
+#include "guard.h"
 #include "headers.h"
 
 #include "core/http_form.h"
@@ -11,19 +12,9 @@
 /* Are the functions that Tornado would parse a query with its own? */
 static bool is_plain(struct native_state *state)
 {
-    /* A flat tuple of (namespace, name, function) each, or None: somebody had replaced one before tornadoc came. */
+    /* None: somebody had replaced one before tornadoc came. */
     PyObject *functions = BOUND(state, query_functions);
-    if (!PyTuple_CheckExact(functions)) {
-        return false;
-    }
-    for (Py_ssize_t i = 0; i + 2 < PyTuple_GET_SIZE(functions); i += 3) {
-        PyObject *found = PyDict_GetItemWithError(PyTuple_GET_ITEM(functions, i), PyTuple_GET_ITEM(functions, i + 1));
-        if (found != PyTuple_GET_ITEM(functions, i + 2)) {
-            PyErr_Clear();
-            return false;
-        }
-    }
-    return true;
+    return PyTuple_CheckExact(functions) && guard_names_hold(functions);
 }
 
 /* httputil._DEFAULT_PARSE_BODY_CONFIG.urlencoded.max_arguments. False if that is not there or no number of fields. */
@@ -57,7 +48,7 @@ bool request_has_plain_body_parser(struct native_state *state)
 /* May the fields be parsed here? Not if there are too many: the exception is Tornado's. */
 static bool may_parse(struct native_state *state, struct td_span text)
 {
-    size_t limit;
+    size_t limit = 0;
     return is_plain(state) && read_limit(state, &limit) && td_form_count(text) <= limit;
 }
 
