@@ -68,10 +68,12 @@ def test_nothing_is_left_behind(child, name):
     make(child.ports, max(2, count // 2))
     child.measure()
     found = leaks(phases(child, make, count), count)
-    if found:
-        # A cache that was still filling: a leak grows with the requests, and that does not.
-        count = min(50 * count, 5000)
-        found = leaks(phases(child, make, count), count)
+    count = min(50 * count, 5000)
+    for _ in range(3):
+        # A cache that was still filling, or buffers kept for as many connections as there were at once: a leak grows with
+        # the requests each time, and those do not.
+        if found:
+            found = leaks(phases(child, make, count), count)
     assert found == {}
 
 

@@ -67,6 +67,7 @@ class Client:
     def __init__(self, reader, writer):
         self.reader = reader
         self.writer = writer
+        self.socket = writer.get_extra_info("socket")
 
     @classmethod
     async def connect(cls, port, tls=None):
@@ -112,8 +113,10 @@ class Client:
 
     def abort(self):
         """Close with a reset."""
-        self.writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        self.writer.transport.abort()
+        # A socket that has been closed, or a loop, stays so.
+        with contextlib.suppress(OSError, RuntimeError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            self.writer.transport.abort()
 
 
 class Running:
@@ -134,8 +137,9 @@ class Running:
         return self
 
     async def __aexit__(self, *exc_info):
+        # Not closed with an end of file: each would keep a port from being listened at for a minute, and there are many.
         for client in self.clients:
-            client.close()
+            client.abort()
         self.server.stop()
         if hasattr(self.server, "close_all_connections"):
             await self.server.close_all_connections()
