@@ -33,6 +33,8 @@ class Pair:
             ("turn",) in self.subject_case.steps
             or len(fuzz.data) > _ONE_RECEIVE
             or any(old != new for old, new, _ in self.judgement.spans)
+            # Or is there a pause in what the rules replace?
+            or self.judgement.moved(fuzz.cuts) != self.judgement.moved(fuzz.cuts, keep=True)
         )
         changed = fuzz.replace(data=self.judgement.data, cuts=self.judgement.moved(fuzz.cuts))
         if fuzz.ending == "eof_at_once":
