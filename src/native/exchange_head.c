@@ -202,7 +202,7 @@ static bool gather_lines(HeadersObject *headers, struct td_line *lines, size_t *
     return true;
 }
 
-/* The number that a Content-Length says: -2 with an exception. */
+/* The number that a Content-Length says, INT64_MAX for any beyond it: -2 with an exception. */
 static int64_t length_of(PyObject *value)
 {
     struct td_span span;
@@ -220,9 +220,13 @@ static int64_t length_of(PyObject *value)
         return length;
     }
     PyObject *number = PyLong_FromUnicodeObject(value, 10);
-    length = number ? PyLong_AsLongLong(number) : -1;
-    Py_XDECREF(number);
-    return length == -1 && PyErr_Occurred() ? -2 : length;
+    if (number == NULL) {
+        return -2; /* Python converts no more than 4300 digits. */
+    }
+    int overflow;
+    length = PyLong_AsLongLongAndOverflow(number, &overflow);
+    Py_DECREF(number);
+    return overflow ? INT64_MAX : length;
 }
 
 /* The Content-Length that the headers declare: -1 without one, -2 with an exception. */
