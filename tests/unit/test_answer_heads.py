@@ -148,7 +148,8 @@ PIPELINED = [
 ]
 #: Those after which the connection is closed.
 FAILING = """beyond latin-1, CR, LF, LF in a name, CR at the end, number, none at all, stored number, stored line end,
-short length, long length, large length, larger length, length of too many digits, length that is none, empty length, signed length, length and blank,
+short length, long length, large length, larger length, length of too many digits,
+length that is none, empty length, signed length, length and blank,
 two lengths, wide length, reason with a line end"""
 
 
