@@ -18,10 +18,12 @@ class Application:
     versions: str
     #: What its tests need besides its own dependencies.
     requirements: tuple[str, ...] = ()
-    #: Arguments of its pytest. Paths are relative to the root of its source distribution.
+    #: Arguments of its pytest. Paths are relative to the root of its source distribution, or to ``own_tests``.
     tests: tuple[str, ...] = ()
     #: Other arguments of its pytest.
     options: tuple[str, ...] = ()
+    #: A folder beside this file, whose tests stand in for those of a source distribution that has none.
+    own_tests: str = ""
     #: Names and values; {source} is the root of its source distribution.
     environment: tuple[tuple[str, str], ...] = ()
     #: Files of the root of its source distribution to write: names and contents.
@@ -126,6 +128,15 @@ APPLICATIONS = (
         ("tests/integrations/tornado",),
         note="Tornado integration",
     ),
+    Application(
+        "opentelemetry-instrumentation-tornado",
+        ">=0.60b0,<1",
+        (*_PYTEST, "opentelemetry-test-utils", "opentelemetry-sdk", "requests", "http-server-mock"),
+        ("tests",),
+    ),
+    Application("newrelic", ">=11,<15", _PYTEST, ("check_newrelic.py",), own_tests="agents", note="what it records"),
+    Application("ddtrace", ">=4,<5", _PYTEST, ("check_ddtrace.py",), own_tests="agents", note="what it records"),
+    Application("elastic-apm", ">=6.20,<7", _PYTEST, ("check_elastic_apm.py",), own_tests="agents", note="what it records"),
     Application(
         "jupyter_server",
         ">=2.15,<3",

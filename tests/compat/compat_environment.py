@@ -106,7 +106,7 @@ class Environment:
     def _fetch_source(self) -> None:
         """The source distribution of the version that is installed, unpacked."""
         shutil.rmtree(self.source, ignore_errors=True)
-        if not self.application.tests:
+        if not self.application.tests or self.application.own_tests:
             return
         name = self.application.name
         requirement = f"{name}=={self.version_of(name)}"
@@ -126,6 +126,8 @@ class Environment:
 
     def _write_files(self) -> None:
         """What the application's entry wants to have in the sources, and settings for pytest if it has none."""
+        if self.application.own_tests:
+            shutil.copytree(HERE / self.application.own_tests, self.source, dirs_exist_ok=True)
         for path, content in self.application.files:
             (self.source / path).parent.mkdir(parents=True, exist_ok=True)
             (self.source / path).write_text(content, encoding="utf-8")
