@@ -186,7 +186,7 @@ def accelerate(cls: type) -> type:
     with a memory layout, or Python finds no order for the bases.
     """
     mro = _mro_of(cls)
-    found = next((tornado_class for tornado_class in _families if tornado_class in mro), None)
+    found = next((ancestor for ancestor in mro if ancestor in _families), None)
     if found is None:
         return cls
     native, ours = _families[found]
