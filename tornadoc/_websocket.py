@@ -1,7 +1,7 @@
 """The WebSocket protocol of a server's handlers: Tornado's, with its frames read and made natively.
 
-An object keeps its state under Tornado's names, and whatever of Tornado's methods is not here works on it. Where somebody overrides
-or patches one of those that are here, or one that they do without, Tornado's serve the object from then on.
+An object keeps its state under Tornado's names, and whatever of Tornado's methods is not here works on it. Where somebody
+overrides or patches one of those that are here, or one that they do without, Tornado's serve the object from then on.
 
 Frames that break RFC 6455 are answered with a close frame that says so; Tornado echoes those without a mask, and ends the
 connection without a word at the others.
@@ -93,7 +93,7 @@ class Protocol(_Tornado):
                 if self._decompressor is not None:
                     self._frame_compressed = bool(first & _RSV1)
                 if not first & _FIN:
-                    self._fragmented_message_opcode = opcode  # type: ignore[assignment]
+                    self._fragmented_message_opcode = opcode
                     self._fragmented_message_buffer = bytearray(data)
                     return
             handled = self._handle_message(opcode, data)
@@ -170,7 +170,7 @@ class Protocol(_Tornado):
         try:
             written = self._write_frame(True, _BINARY if binary else _TEXT, data, flags=flags)
         except StreamClosedError:
-            raise WebSocketClosedError()  # noqa: B904
+            raise WebSocketClosedError()
         loop = asyncio._get_running_loop()
         if loop is None or not is_finished(written) or loop.get_task_factory() is not None:
             return asyncio.ensure_future(_wait_for(written))
@@ -195,7 +195,7 @@ async def _wait_for(written: Any) -> None:
     try:
         await written
     except StreamClosedError:
-        raise WebSocketClosedError()  # noqa: B904
+        raise WebSocketClosedError()
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -104,8 +104,9 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
 /* The set of that name; -1 with an exception. */
 static int guard_set_of(const char *name)
 {
-    static const char *const sets[GUARD_SET_COUNT] = {"handler",      "application",   "server", "exchange", "iostream",
-                                                      "ssl_iostream", "pipe_iostream", "socket", "loop",     "io_loop", "websocket"};
+    static const char *const sets[GUARD_SET_COUNT] = {"handler",  "application",  "server",        "exchange",
+                                                      "iostream", "ssl_iostream", "pipe_iostream", "socket",
+                                                      "loop",     "io_loop",      "websocket"};
     for (int set = 0; set < GUARD_SET_COUNT; set++) {
         if (strcmp(name, sets[set]) == 0) {
             return set;

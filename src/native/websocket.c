@@ -173,11 +173,12 @@ static PyObject *take(struct native_state *state, PyObject *protocol, StreamObje
     return Py_BuildValue("iNn", (int)head.first, payload, (Py_ssize_t)(skipped + size));
 }
 
-PyDoc_STRVAR(take_doc,
-             "websocket_take(protocol, start, /)\n--\n\nTake a frame out of the input of a protocol's stream: its first byte, its "
-             "payload, and how much of the input it was. start: what was read of it already, nothing or two bytes. A fault has -1 "
-             "as its first byte and (code, reason) as its payload. None if the frame is not there, or has to be read by the "
-             "stream's methods; NotImplemented if the protocol's methods are not those that are known.");
+PyDoc_STRVAR(
+    take_doc,
+    "websocket_take(protocol, start, /)\n--\n\nTake a frame out of the input of a protocol's stream: its first byte, its "
+    "payload, and how much of the input it was. start: what was read of it already, nothing or two bytes. A fault has -1 "
+    "as its first byte and (code, reason) as its payload. None if the frame is not there, or has to be read by the "
+    "stream's methods; NotImplemented if the protocol's methods are not those that are known.");
 
 static PyObject *websocket_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -195,15 +196,15 @@ static PyObject *websocket_take(PyObject *module, PyObject *const *args, Py_ssiz
     if (stream == NULL) {
         return failed ? NULL : Py_NewRef(Py_None);
     }
-    PyObject *result =
-        take(state, args[0], stream, PyBytes_AS_STRING(args[1]), (size_t)PyBytes_GET_SIZE(args[1]));
+    PyObject *result = take(state, args[0], stream, PyBytes_AS_STRING(args[1]), (size_t)PyBytes_GET_SIZE(args[1]));
     Py_DECREF(stream);
     return result;
 }
 
-PyDoc_STRVAR(head_doc,
-             "websocket_head(protocol, data, /)\n--\n\nRead the head of a client's frame: a number, of bytes that are missing, or "
-             "its first byte, the length of the payload, and the mask. A fault as from websocket_take().");
+PyDoc_STRVAR(
+    head_doc,
+    "websocket_head(protocol, data, /)\n--\n\nRead the head of a client's frame: a number, of bytes that are missing, or "
+    "its first byte, the length of the payload, and the mask. A fault as from websocket_take().");
 
 static PyObject *websocket_head(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -268,9 +269,10 @@ static PyObject *websocket_frame(PyObject *Py_UNUSED(module), PyObject *const *a
     return result;
 }
 
-PyDoc_STRVAR(is_plain_doc,
-             "websocket_is_plain(protocol, /)\n--\n\nAre the methods of a protocol's class, and those of Tornado's behind it, the "
-             "ones that are known?");
+PyDoc_STRVAR(
+    is_plain_doc,
+    "websocket_is_plain(protocol, /)\n--\n\nAre the methods of a protocol's class, and those of Tornado's behind it, the "
+    "ones that are known?");
 
 static PyObject *websocket_is_plain(PyObject *module, PyObject *protocol)
 {

@@ -30,6 +30,7 @@ _LIMIT = re.compile(rb"/stream(?:-async)?\?(?:[^&]*&)*?limit=([0-9]{1,9})(?:&|$)
 _HOST = re.compile(rb"[^\x00-\x20\x7f-\xff/@,?#\\]*")
 _SIZE = re.compile(rb"[0-9A-Fa-f]*")
 _EXTENSION = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # of a WebSocket handshake
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
@@ -44,6 +45,7 @@ class Judgement:
     refused: the wording of the last refusal in the log may differ.
     spans: what was kept, as (offset in the client's bytes, offset in data, length).
     masked: what the application saw of the Connection and Expect headers may differ.
+    faulty: a frame for a WebSocket breaks a rule, so that tornadoc says why it closes.
     """
 
     def __init__(self):
@@ -54,6 +56,7 @@ class Judgement:
         self.spans = []
         self.refused = False
         self.masked = False
+        self.faulty = False
 
     def moved(self, cuts, keep=False):
         """Offsets in the client's bytes as those in ``data``, both negative where the pause is a long one.
@@ -138,7 +141,9 @@ class Walk:
         if not head or fields is None or not self.host_is_good(fields, head[3]):
             self.keep_rest()
         if self.switches and head[2].startswith(SWITCHING) and self.has_option(fields, b"upgrade"):
-            self.keep_rest()
+            if not self.has_bad_key(head, fields):
+                self.keep(found.end())
+                self.frames(b"permessage-deflate" in b",".join(self.values(fields, b"sec-websocket-extensions")))
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
         limit = _LIMIT.match(head[2]) if self.limits else None
@@ -185,6 +190,27 @@ class Walk:
         options = b",".join(self.values(fields, b"connection")).lower().split(b",")
         return name in [option.strip(b" \t") for option in options]
 
+    def has_bad_key(self, head, fields):
+        """Is it a handshake whose key, or for which HTTP/1.0, is refused?"""
+        keys = self.values(fields, b"sec-websocket-key")
+        return head[2].startswith(b"/ws") and keys and (head[3] == b"0" or not _KEY.fullmatch(b",".join(keys)))
+
+    def frames(self, compressed):
+        """What follows a WebSocket's handshake. Tornado takes a bit of a control frame that nobody may set for compression's."""
+        at = self.at
+        while at + 2 <= len(self.data):
+            first, size = self.data[at], self.data[at + 1] & 0x7F
+            more = {126: 2, 127: 8}.get(size, 0)
+            length = int.from_bytes(self.data[at + 2 : at + 2 + more], "big") if more else size
+            if first & 0x48 == 0x48 and compressed:
+                self.keep(at)
+                self.apply("WebSocket RSV1")
+                self.result.data += bytes([first | 0x20])
+                self.at = at + 1
+            at += 6 + more + length
+        self.result.faulty = True
+        self.keep_rest()
+
     def rewrite_head(self, head, lines, fields, end):
         """Passes the head on, changed if need be; returns whether the connection ends after this message."""
         minor = head[3]
@@ -205,6 +231,9 @@ class Walk:
         elif expect.lower() == b"100-continue" and expect != b"100-continue":
             self.apply(47)
             changed = [*self.without(changed, b"expect"), b"Expect: 100-continue"]
+        if self.has_bad_key(head, fields):
+            self.apply("WebSocket key")
+            changed = self.without(changed, b"sec-websocket-key")
         if changed is not lines:
             self.result.masked = True
             self.result.data += b"\r\n".join([head[0], *changed]) + b"\r\n\r\n"

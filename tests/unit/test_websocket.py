@@ -254,7 +254,18 @@ def test_frames_that_come_with_the_handshake():
 
 def test_messages_of_several_megabytes():
     data = bytes(range(256)) * 16 * 1024
-    compare(scenario_of(frame(BINARY, data), frame(BINARY, data, fin=False), frame(0, data), END))
+
+    async def scenario(side):
+        serve(side, echo(side))
+        client = await Client.connect(side)
+        await client.send(frame(BINARY, data))
+        answers = [await client.frame()]
+        await client.send(frame(BINARY, data, fin=False), frame(0, data))
+        answers.append(await client.frame())
+        await client.send(END)
+        return answers == [(0x82, data), (0x82, 2 * data)], await client.rest()
+
+    assert compare(scenario).result[0]
 
 
 def test_the_counters():
@@ -330,7 +341,11 @@ def test_a_message_that_is_too_large_once_it_is_inflated():
         bomb = frame(BINARY, deflated(bytes(1001)), rsv=4)
         pieces = [frame(BINARY, deflated(bytes(1000)), rsv=4), bomb]
         return await converse(
-            side, *pieces, headers=[DEFLATE + "; client_no_context_takeover"], handler=compressing(side), websocket_max_message_size=1000
+            side,
+            *pieces,
+            headers=[DEFLATE + "; client_no_context_takeover"],
+            handler=compressing(side),
+            websocket_max_message_size=1000,
         )
 
     outcome = compare(scenario)
@@ -395,7 +410,9 @@ def test_a_slow_on_message_holds_the_next_frame_back():
             await self.write_message(message)
 
         return await converse(
-            side, frame(TEXT, "1") + frame(TEXT, "2") + frame(PING, "p") + frame(TEXT, "3") + END, handler=echo(side, on_message=on_message)
+            side,
+            frame(TEXT, "1") + frame(TEXT, "2") + frame(PING, "p") + frame(TEXT, "3") + END,
+            handler=echo(side, on_message=on_message),
         )
 
     compare(scenario)
@@ -528,8 +545,9 @@ def test_a_client_that_never_answers_the_close():
 
 @pytest.mark.parametrize(
     "message,binary",
-    [("text", False), ("text", True), (b"bytes", False), (b"\xff", True), ({"a": [1]}, False), ({"a": 1}, True), ("\u00e9", False),
-     (None, False), (5, False), (bytearray(b"array"), True), (memoryview(b"view"), True), (["list"], False), ("\ud800", False)],
+    [("text", False), ("text", True), (b"bytes", False), (b"\xff", True), ({"a": [1]}, False), ({"a": 1}, True),
+     ("\u00e9", False), (None, False), (5, False), (bytearray(b"array"), True), (memoryview(b"view"), True), (["list"], False),
+     ("\ud800", False)],
 )  # fmt: skip
 def test_write_message(message, binary):
     async def scenario(side):
@@ -683,7 +701,9 @@ def test_the_rest_of_the_buffer_is_the_stream_s():
             side.note(await stream.read_bytes(5))
             await stream.write(b"raw")
 
-        return await converse(side, frame(TEXT, "1") + b"bytes" + frame(TEXT, "2") + b"again" + END, handler=echo(side, on_message=on_message))
+        return await converse(
+            side, frame(TEXT, "1") + b"bytes" + frame(TEXT, "2") + b"again" + END, handler=echo(side, on_message=on_message)
+        )
 
     compare(scenario)
 
@@ -927,7 +947,11 @@ def test_what_it_passes_for():
     async def scenario(side):
         def open_(self, *args):
             connection = self.ws_connection
-            side.note(isinstance(connection, tornado.websocket.WebSocketProtocol13), type(connection).__name__, type(connection).__module__)
+            side.note(
+                isinstance(connection, tornado.websocket.WebSocketProtocol13),
+                type(connection).__name__,
+                type(connection).__module__,
+            )
             side.note(isinstance(connection, module(side).WebSocketProtocol13), repr(type(connection)))
             side.note(sorted(vars(connection)), connection.mask_outgoing, connection.selected_subprotocol)
 
@@ -1066,7 +1090,9 @@ def test_code_1005_is_never_sent(by):
     assert outcome.noted[-1] == ("close", *((1005, None) if by == "client" else (1000, "bye")))
 
 
-@pytest.mark.parametrize("key", ["dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ=", "not base64!", "dGhlIHNhbXBsZSBub25jZQ==x", "dGhlIHNhbXBsZSBub25jZSE="])
+@pytest.mark.parametrize(
+    "key", ["dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ=", "not base64!", "dGhlIHNhbXBsZSBub25jZQ==x", "dGhlIHNhbXBsZSBub25jZSE="]
+)
 def test_the_key_is_16_bytes_in_base64(key):
     async def scenario(side):
         serve(side, echo(side))
