@@ -45,7 +45,7 @@ class Judgement:
     refused: the wording of the last refusal in the log may differ.
     spans: what was kept, as (offset in the client's bytes, offset in data, length).
     masked: what the application saw of the Connection and Expect headers may differ.
-    faulty: a frame for a WebSocket breaks a rule, so that tornadoc says why it closes.
+    faulty: what a WebSocket gets may break a rule, so that tornadoc says why it closes; bad_reason: so does why the client closes.
     """
 
     def __init__(self):
@@ -57,6 +57,7 @@ class Judgement:
         self.refused = False
         self.masked = False
         self.faulty = False
+        self.bad_reason = False
 
     def moved(self, cuts, keep=False):
         """Offsets in the client's bytes as those in ``data``, both negative where the pause is a long one.
@@ -141,9 +142,12 @@ class Walk:
         if not head or fields is None or not self.host_is_good(fields, head[3]):
             self.keep_rest()
         if self.switches and head[2].startswith(SWITCHING) and self.has_option(fields, b"upgrade"):
+            if not head[2].startswith(b"/ws") or head[1] != b"GET":
+                self.keep_rest()
             if not self.has_bad_key(head, fields):
                 self.keep(found.end())
-                self.frames(b"permessage-deflate" in b",".join(self.values(fields, b"sec-websocket-extensions")))
+                extensions = b",".join(self.values(fields, b"sec-websocket-extensions"))
+                self.frames(b"permessage-deflate" in extensions and head[2].startswith(b"/ws/choosy"))
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
         limit = _LIMIT.match(head[2]) if self.limits else None
@@ -196,20 +200,45 @@ class Walk:
         return head[2].startswith(b"/ws") and keys and (head[3] == b"0" or not _KEY.fullmatch(b",".join(keys)))
 
     def frames(self, compressed):
-        """What follows a WebSocket's handshake. Tornado takes a bit of a control frame that nobody may set for compression's."""
+        """What follows a WebSocket's handshake: at the first frame that breaks a rule the connection ends."""
         at = self.at
+        begun = False
+        self.result.faulty = True
         while at + 2 <= len(self.data):
             first, size = self.data[at], self.data[at + 1] & 0x7F
+            opcode = first & 15
+            control = opcode & 8
+            if (
+                first & (0x30 if compressed and opcode in (1, 2) else 0x70)
+                or opcode & 7 > 2
+                or not self.data[at + 1] & 0x80
+                or (control and (size > 125 or not first & 0x80))
+                or (not control and (opcode != 0) == begun)
+            ):
+                self.fault(at, b"\xf9\x80")
             more = {126: 2, 127: 8}.get(size, 0)
             length = int.from_bytes(self.data[at + 2 : at + 2 + more], "big") if more else size
-            if first & 0x48 == 0x48 and compressed:
-                self.keep(at)
-                self.apply("WebSocket RSV1")
-                self.result.data += bytes([first | 0x20])
-                self.at = at + 1
-            at += 6 + more + length
-        self.result.faulty = True
+            end = at + 6 + more + length
+            if not control:
+                begun = not first & 0x80
+            if opcode == 8 and end <= len(self.data):
+                mask = self.data[at + 2 : at + 6]
+                payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(self.data[at + 6 : end]))
+                try:
+                    payload[2:].decode()
+                except UnicodeDecodeError:
+                    # Tornado tells nobody that, and logs what it can't decode.
+                    self.result.bad_reason = True
+                    self.fault(at, b"\x88\x82" + mask + self.data[at + 6 : at + 8])
+                break
+            at = end
         self.keep_rest()
+
+    def fault(self, at, instead):
+        self.keep(at)
+        self.apply("WebSocket fault")
+        self.result.data += instead
+        raise Stop
 
     def rewrite_head(self, head, lines, fields, end):
         """Passes the head on, changed if need be; returns whether the connection ends after this message."""
