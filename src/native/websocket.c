@@ -67,7 +67,7 @@ static StreamObject *plain_stream(struct native_state *state, PyObject *protocol
     return stream;
 }
 
-/* The most that a message may have, less what there is of it; a limit may be any number. 0 or -1. */
+/* The most that a message may have, less what there is of it. Tornado takes what can be compared with an int. 0 or -1. */
 static int find_room(PyObject *limit, Py_ssize_t used, int64_t *room)
 {
     long long most;
@@ -79,12 +79,11 @@ static int find_room(PyObject *limit, Py_ssize_t used, int64_t *room)
             return -1;
         }
         Py_DECREF(larger);
-        if (!PyFloat_Check(limit)) {
-            PyErr_Format(PyExc_TypeError, "max_message_size must be a number, not '%s'", Py_TYPE(limit)->tp_name);
+        double number = PyFloat_AsDouble(limit);
+        if (number == -1 && PyErr_Occurred()) {
             return -1;
         }
-        double number = PyFloat_AS_DOUBLE(limit);
-        most = number >= 9.2e18 ? LLONG_MAX : number < 0 ? -1 : (long long)number;
+        most = !(number < 9.2e18) ? LLONG_MAX : number < 0 ? -1 : (long long)number;
     }
     else {
         int overflow;

@@ -142,9 +142,9 @@ class Walk:
         if not head or fields is None or not self.host_is_good(fields, head[3]):
             self.keep_rest()
         if self.switches and head[2].startswith(SWITCHING) and self.has_option(fields, b"upgrade"):
-            if not head[2].startswith(b"/ws") or head[1] != b"GET":
+            if not head[2].startswith(b"/ws"):
                 self.keep_rest()
-            if not self.has_bad_key(head, fields):
+            if self.is_handshake(head, fields):
                 self.keep(found.end())
                 extensions = b",".join(self.values(fields, b"sec-websocket-extensions"))
                 self.frames(b"permessage-deflate" in extensions and head[2].startswith(b"/ws/choosy"))
@@ -198,6 +198,13 @@ class Walk:
         """Is it a handshake whose key, or for which HTTP/1.0, is refused?"""
         keys = self.values(fields, b"sec-websocket-key")
         return head[2].startswith(b"/ws") and keys and (head[3] == b"0" or not _KEY.fullmatch(b",".join(keys)))
+
+    def is_handshake(self, head, fields):
+        upgrade = b",".join(self.values(fields, b"upgrade")).lower() == b"websocket"
+        version = self.values(fields, b"sec-websocket-version") == [b"13"]
+        keys = self.values(fields, b"sec-websocket-key")
+        host = any(self.values(fields, b"host"))
+        return head[1] == b"GET" and host and upgrade and version and keys and not self.has_bad_key(head, fields)
 
     def frames(self, compressed):
         """What follows a WebSocket's handshake: at the first frame that breaks a rule the connection ends."""

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import json
 import re
 import socket
 import struct
 import zlib
+from fractions import Fraction
 from unittest import mock
 
 import pytest
@@ -16,6 +18,7 @@ import tornado.iostream
 import tornado.websocket
 from sidebyside import compare, get, run
 
+import tornadoc._websocket
 import tornadoc.websocket
 
 PATIENCE = 10
@@ -374,7 +377,7 @@ def test_what_does_not_inflate():
         [frame(BINARY, bytes(95), fin=False) + frame(PING, "123456")],
     ],
 )
-@pytest.mark.parametrize("limit", [100, 100.5])
+@pytest.mark.parametrize("limit", [100, 100.5, Fraction(201, 2)])
 def test_message_size(pieces, limit):
     compare(scenario_of(*pieces, websocket_max_message_size=limit))
 
@@ -975,6 +978,74 @@ def test_a_handler_class_from_before_is_served_the_same_way():
         return await converse(side, frame(TEXT, "hi"), frame(TEXT, "fra", fin=False) + frame(0, "gments"), END, handler=Before)
 
     compare(scenario)
+
+
+DEEDS = {
+    "close": lambda connection: connection.stream.close(),
+    "abort": lambda connection: connection._abort(),
+    "read": lambda connection: connection.stream.read_bytes(1),
+    "read all": lambda connection: connection.stream.read_bytes(1000, partial=True),
+    "read to the end": lambda connection: connection.stream.read_until_close(),
+    "go general": lambda connection: connection.stream._read_buffer,
+    "drop the stream": lambda connection: setattr(connection, "stream", None),
+    "collect": lambda connection: gc.collect(),
+    "fail": lambda connection: 1 / 0,
+    "close the handler": lambda connection: connection.handler.close(1000),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("where", ["limit", "comparison", "decompressor", "buffer"])
+def test_what_is_looked_at_for_a_frame_does_its_worst(where, deed):
+    """Whatever happens to the stream while its input is taken, nothing breaks, and the connection has its end."""
+
+    async def scenario(side):
+        connections = []
+
+        def do():
+            if len(connections) == 1:
+                connection = connections[0]
+                connections.append(None)
+                DEEDS[deed](connection)
+            return 1000
+
+        class Limit(float):
+            def __lt__(self, other):
+                do()
+                return False
+
+        class Buffer(bytearray):
+            def __len__(self):
+                return do() and 1
+
+        class Params:
+            compression_options = None
+            max_message_size = property(lambda self: do()) if where == "limit" else Limit(1000)
+
+        class Odd(tornadoc._websocket.Protocol):
+            _decompressor = property(lambda self: do() and None)
+
+        def open_(self, *args):
+            connection = self.ws_connection
+            connection.params = Params()
+            if where == "decompressor":
+                del connection._decompressor
+                connection.__class__ = Odd
+            if where == "buffer":
+                connection._fragmented_message_buffer = Buffer(b"x")
+                connection._fragmented_message_opcode = TEXT
+            connections.append(connection)
+
+        serve(side, echo(side, open=open_))
+        client = await Client.connect(side)
+        await client.send(frame(0 if where == "buffer" else TEXT, "1") + frame(TEXT, "2") + END)
+        await asyncio.sleep(0.02)
+        client.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(side.closed, 0.5)
+        return len(connections), (await converse(side, frame(TEXT, "after"), closing(1000)))[1]
+
+    assert run(scenario, "tornadoc").result == (2, [(0x81, b"after"), (0x88, b"\x03\xe8")])
 
 
 # -- where tornadoc follows RFC 6455 and Tornado does not --
