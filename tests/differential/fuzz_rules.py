@@ -45,7 +45,8 @@ class Judgement:
     refused: the wording of the last refusal in the log may differ.
     spans: what was kept, as (offset in the client's bytes, offset in data, length).
     masked: what the application saw of the Connection and Expect headers may differ.
-    faulty: what a WebSocket gets may break a rule, so that tornadoc says why it closes; bad_reason: so does why the client closes.
+    faulty: what a WebSocket gets may break a rule, so that tornadoc says why it closes.
+    bad_reason: the client's reason to close does.
     """
 
     def __init__(self):

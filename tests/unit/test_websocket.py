@@ -160,13 +160,26 @@ def serve(side, handler, **settings):
     side.serve(side.Application([("/ws(?:/(.*))?", handler)], **settings))
 
 
+leaves_open_before_6_6 = pytest.mark.skipif(
+    tornado.version_info < (6, 6), reason="Tornado before 6.6 leaves the connection open after such an exception"
+)
+
+
+async def has_closed(side):
+    """Waits for on_close. Before Tornado 6.6 it is not called if an exception has ended the receiving."""
+    if tornado.version_info >= (6, 6):
+        await asyncio.wait_for(side.closed, PATIENCE)
+    else:
+        await asyncio.wait([side.closed], timeout=0.5)
+
+
 async def converse(side, *pieces, headers=(), handler=None, path="/ws", **settings):
     """The head and the frames that come for these pieces, until the server closes; waits for on_close."""
     serve(side, handler or echo(side), **settings)
     client = await Client.connect(side, *headers, path=path)
     await client.send(*pieces)
     rest = await client.rest()
-    await asyncio.wait_for(side.closed, PATIENCE)
+    await has_closed(side)
     return client.head, rest
 
 
@@ -233,7 +246,7 @@ def test_conversation_byte_by_byte(name):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         rest = await client.rest()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
         return rest
 
     compare(scenario)
@@ -355,6 +368,7 @@ def test_a_message_that_is_too_large_once_it_is_inflated():
     assert outcome.result[1][-1] == (0x88, b"\x03\xf1message too big after decompression")
 
 
+@leaves_open_before_6_6
 def test_what_does_not_inflate():
     async def scenario(side):
         return await converse(side, frame(TEXT, b"\xff\xff\xff", rsv=4), headers=[DEFLATE], handler=compressing(side))
@@ -387,6 +401,7 @@ def test_the_default_limit():
     assert outcome.result[1] == [(0x88, b"\x03\xf1message too big")]
 
 
+@leaves_open_before_6_6
 def test_a_limit_that_is_no_number():
     compare(scenario_of(frame(TEXT, "hi"), websocket_max_message_size=None))
 
@@ -442,6 +457,7 @@ def test_awaitable_results(what):
     compare(scenario)
 
 
+@leaves_open_before_6_6
 def test_what_on_message_may_not_return():
     async def scenario(side):
         return await converse(side, frame(TEXT, "1"), handler=echo(side, on_message=lambda self, message: 5))
@@ -470,6 +486,8 @@ class Cancelled(asyncio.CancelledError):
 def test_exceptions(where, late, error):
     if where == "open" and error is not ZeroDivisionError:
         pytest.skip("depends on who cancels")
+    if tornado.version_info < (6, 6) and where != "open" and (late or issubclass(error, asyncio.CancelledError)):
+        pytest.skip("Tornado before 6.6 leaves the connection open")
 
     async def scenario(side):
         def fail(self, *args):
@@ -523,7 +541,7 @@ def test_closing_by_the_handler(where, code, reason):
         answer = await client.frame()
         await client.send(frame(TEXT, "still"), frame(PING, "p"), closing(4002, "then bye"))
         rest = await client.rest()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
         return answer, rest
 
     compare(scenario)
@@ -540,7 +558,7 @@ def test_a_client_that_never_answers_the_close():
         client = await Client.connect(side)
         await client.send(frame(TEXT, "hi"))
         answer = await client.frame(), await client.rest()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
         return answer, round(loop.time() - started)
 
     assert compare(scenario).result == (((0x88, b"\x03\xe9"), []), 5)
@@ -646,7 +664,7 @@ def test_a_client_that_goes_away_while_much_is_written():
         await client.send(frame(TEXT, "hi"))
         await asyncio.sleep(0.05)
         client.reset()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
 
     compare(scenario)
 
@@ -668,7 +686,7 @@ def test_a_client_that_goes_away(sent, how):
             client.reset()
         else:
             client.close()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
 
     compare(scenario)
 
@@ -689,7 +707,7 @@ def test_the_end_comes_while_a_message_is_handled(behind):
         client = await Client.connect(side)
         await client.send(frame(TEXT, "1") + behind)
         client.close()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
 
     compare(scenario)
 
@@ -742,7 +760,7 @@ def test_ping_interval(answers):
         if answers:
             await client.send(END)
         seen += await client.rest()
-        await asyncio.wait_for(side.closed, PATIENCE)
+        await has_closed(side)
         return seen
 
     compare(scenario)
@@ -934,6 +952,7 @@ def test_a_stream_on_its_general_path():
     compare(scenario)
 
 
+@leaves_open_before_6_6
 def test_a_read_of_the_program_s_is_pending():
     async def scenario(side):
         def on_message(self, message):
@@ -1094,6 +1113,8 @@ def test_faults_are_answered_with_a_close_frame(name, before, way):
 @pytest.mark.parametrize("name", [name for name in FAULTS if "unmasked" not in name and "first fragment" not in name])
 def test_what_handlers_hear_of_faults_is_what_tornado_tells(name):
     pieces, _ = FAULTS[name]
+    if "close" in name and tornado.version_info < (6, 6):
+        pytest.skip("Tornado before 6.6 does not call on_close")
     outcomes = [run(scenario_of(frame(TEXT, "fine"), *pieces), side) for side in ("tornado", "tornadoc")]
     assert outcomes[0].noted == outcomes[1].noted
 
