@@ -5,9 +5,11 @@ import contextlib
 import gc
 import inspect
 import json
+import random
 import re
 import socket
 import struct
+import sys
 import zlib
 from fractions import Fraction
 from unittest import mock
@@ -374,6 +376,50 @@ def test_what_does_not_inflate():
         return await converse(side, frame(TEXT, b"\xff\xff\xff", rsv=4), headers=[DEFLATE], handler=compressing(side))
 
     compare(scenario)
+
+
+def random_conversation(seed, compressed):
+    """Good frames in pieces, neither of which follows any plan."""
+    r = random.Random(seed)
+    compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
+
+    def control():
+        return frame(r.choice([PING, PONG]), r.randbytes(r.choice([0, 3, 125])), mask=r.randbytes(4)) if r.random() < 0.3 else b""
+
+    data = b""
+    for _ in range(r.randint(1, 25)):
+        opcode = r.choice([TEXT, BINARY])
+        size = r.choice([0, 1, 5, 125, 126, 3000, 65535, 70000])
+        payload = SMILE * (size // 8 + 1) if opcode == TEXT else r.randbytes(size)
+        rsv = 4 if compressed and r.random() < 0.7 else 0
+        if rsv:
+            payload = deflated(payload, compressor)
+        parts = sorted(r.randint(0, len(payload)) for _ in range(r.choice([0, 0, 1, 2, 6])))
+        for i, (start, end) in enumerate(zip([0, *parts], [*parts, len(payload)])):
+            # Tornado forgets at a control frame that a message is compressed.
+            data += frame(opcode if i == 0 else 0, payload[start:end], end == len(payload) and i == len(parts),
+                          rsv if i == 0 else 0, mask=r.randbytes(4))  # fmt: skip
+            data += b"" if compressed else control()
+        data += control()
+    cuts = sorted(r.randrange(len(data)) for _ in range(r.choice([0, 1, 5, 40])))
+    return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)])]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_conversations(seed, compressed):
+    async def scenario(side):
+        serve(side, compressing(side))
+        client = await Client.connect(side, *([DEFLATE] if compressed else []))
+        reading = asyncio.ensure_future(client.rest())
+        for piece in random_conversation(seed, compressed):
+            client.writer.write(piece)
+            await client.writer.drain()
+            await asyncio.sleep(0.001)
+        client.writer.write(END)
+        return await reading
+
+    assert compare(scenario).result[-1] == (0x88, b"\x03\xe8")
 
 
 # -- limits --
@@ -1065,6 +1111,51 @@ def test_what_is_looked_at_for_a_frame_does_its_worst(where, deed):
         return len(connections), (await converse(side, frame(TEXT, "after"), closing(1000)))[1]
 
     assert run(scenario, "tornadoc").result == (2, [(0x81, b"after"), (0x88, b"\x03\xe8")])
+
+
+@contextlib.contextmanager
+def tornado_functions():
+    """The names of the functions of Tornado's module that were called."""
+    called = set()
+
+    def profile(frame, event, argument):
+        if event == "call" and frame.f_code.co_filename == tornado.websocket.__file__:
+            called.add(frame.f_code.co_name)
+
+    previous = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        yield called
+    finally:
+        sys.setprofile(previous)
+
+
+@pytest.mark.parametrize("where", ["tornadoc's", "from before", "patched"])
+def test_frames_are_native(where):
+    async def scenario(side):
+        class Echo((tornado if where == "from before" else tornadoc).websocket.WebSocketHandler):
+            def on_message(self, message):
+                self.write_message(message)
+
+            def on_close(self):
+                side.closed.set_result(None)
+
+        pieces = [
+            frame(TEXT, "one"),
+            frame(BINARY, b"tw", fin=False) + frame(PING) + frame(0, b"o"),
+            frame(TEXT, "x" * 70000),
+            END,
+        ]
+        with contextlib.ExitStack() as stack:
+            called = stack.enter_context(tornado_functions())
+            if where == "patched":
+                stack.enter_context(tornados(side, "_read_bytes"))
+            await converse(side, *pieces, handler=Echo)
+        return {"_receive_frame", "_read_bytes", "_write_frame"} & called
+
+    general = run(scenario, "tornadoc").result
+    # The payload of the large one comes later than its head.
+    assert general == ({"_receive_frame", "_read_bytes", "_write_frame"} if where == "patched" else {"_read_bytes"})
 
 
 # -- where tornadoc follows RFC 6455 and Tornado does not --
