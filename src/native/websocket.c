@@ -130,6 +130,10 @@ static PyObject *fault_of(enum td_websocket_fault fault)
 static PyObject *take(struct native_state *state, PyObject *protocol, StreamObject *stream, const char *before, size_t len)
 {
     if (len + stream->in.len < 2) {
+        if (stream->source.fd >= 0 && !stream->closed) {
+            /* The read that follows need not ask the kernel for what the loop has not reported. */
+            stream->io_state |= STREAM_READ;
+        }
         Py_RETURN_NONE;
     }
     struct td_websocket_state rules;
