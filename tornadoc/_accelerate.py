@@ -34,8 +34,12 @@ _families: dict[type, tuple[type, type]] = {}
 
 
 def family(tornado_class: type, native: type, ours: type) -> None:
-    """Have classes that derive from Tornado's class, and not from the native type, accelerated with ours."""
-    _families[tornado_class] = (native, ours)
+    """Have classes that derive from Tornado's class, and not from the native type, accelerated with ours.
+
+    A family within another comes later than that one.
+    """
+    global _families
+    _families = {tornado_class: (native, ours), **_families}
 
 
 def stands_for(cls: type) -> type | None:
@@ -186,7 +190,7 @@ def accelerate(cls: type) -> type:
     with a memory layout, or Python finds no order for the bases.
     """
     mro = _mro_of(cls)
-    found = next((ancestor for ancestor in mro if ancestor in _families), None)
+    found = next((tornado_class for tornado_class in _families if tornado_class in mro), None)
     if found is None:
         return cls
     native, ours = _families[found]
