@@ -34,8 +34,12 @@ _families: dict[type, tuple[type, type]] = {}
 
 
 def family(tornado_class: type, native: type, ours: type) -> None:
-    """Have classes that derive from Tornado's class, and not from the native type, accelerated with ours."""
-    _families[tornado_class] = (native, ours)
+    """Have classes that derive from Tornado's class, and not from the native type, accelerated with ours.
+
+    A family within another comes later than that one.
+    """
+    global _families
+    _families = {tornado_class: (native, ours), **_families}
 
 
 def stands_for(cls: type) -> type | None:

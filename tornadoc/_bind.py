@@ -26,6 +26,7 @@ import tornado.iostream
 import tornado.log
 import tornado.platform.asyncio
 import tornado.web
+import tornado.websocket
 
 from tornadoc import (
     _access_log,
@@ -37,6 +38,7 @@ from tornadoc import (
     _tls,
     _transforms,
     _transports,
+    _websocket,
     http1connection,
     httpserver,
     httputil,
@@ -214,6 +216,12 @@ def bind() -> None:
         platform_asyncio.BaseAsyncIOLoop,
         tornado.platform.asyncio.BaseAsyncIOLoop,
         originals(*tornado.platform.asyncio.BaseAsyncIOLoop.__mro__[:-1]),
+    )
+    _native.guard(
+        "websocket",
+        _websocket.Protocol,
+        tornado.websocket.WebSocketProtocol13,
+        originals(tornado.websocket.WebSocketProtocol13),
     )
     for name, cls, original in (
         ("iostream", iostream.IOStream, iostream._IOStream),

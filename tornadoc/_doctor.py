@@ -76,7 +76,7 @@ _PARTS = (
     ("headers", "tornado.httputil", "HTTPHeaders"),
     ("routing", "tornado.web", "Application"),
     ("handlers", "tornado.web", "RequestHandler"),
-    ("WebSocket handshakes", "tornado.websocket", "WebSocketHandler"),
+    ("WebSockets", "tornado.websocket", "WebSocketHandler"),
     ("TCP servers", "tornado.tcpserver", "TCPServer"),
     ("accepting", "tornado.netutil", "add_accept_handler"),
     ("streams", "tornado.iostream", "IOStream"),

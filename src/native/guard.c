@@ -36,6 +36,11 @@ static const enum native_name socket_names[] = {
     SOCKET_HOOKS(X)
 #undef X
 };
+static const enum native_name websocket_names[] = {
+#define X(name) NAME_##name,
+    WEBSOCKET_HOOKS(X)
+#undef X
+};
 
 _Static_assert(HANDLER_HOOK_COUNT < GUARD_MAX_HOOKS, "a mask has a bit for each hook, and one for what is behind it");
 
@@ -65,6 +70,7 @@ static const struct {
     [GUARD_IOSTREAM] = {stream_names, COUNT(stream_names)},
     [GUARD_SSL_IOSTREAM] = {ssl_stream_names, COUNT(ssl_stream_names)},
     [GUARD_PIPE_IOSTREAM] = {stream_names, COUNT(stream_names)},
+    [GUARD_WEBSOCKET] = {websocket_names, COUNT(websocket_names)},
     [GUARD_SOCKET] = {socket_names, COUNT(socket_names)},
 };
 

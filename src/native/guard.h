@@ -104,6 +104,8 @@ enum io_loop_hook {
     X(_handle_write) X(_consume) X(_check_closed) X(_maybe_add_error_listener) X(_add_io_state) X(_is_connreset)
 #define SSL_STREAM_HOOKS(X) STREAM_HOOKS(X) X(_do_ssl_handshake) X(_finish_ssl_connect)
 #define SOCKET_HOOKS(X) X(recv_into) X(send) X(fileno)
+/* What the protocol of WebSockets does in place of Tornado's methods. */
+#define WEBSOCKET_HOOKS(X) X(_receive_frame) X(_read_bytes) X(_handle_message) X(_write_frame) X(write_message)
 /* clang-format on */
 
 enum guard_set {
@@ -117,6 +119,7 @@ enum guard_set {
     GUARD_SOCKET,
     GUARD_LOOP,
     GUARD_IO_LOOP,
+    GUARD_WEBSOCKET,
     GUARD_SET_COUNT
 };
 

@@ -4,6 +4,7 @@
 #include "build_info.h"
 #include "guard.h"
 #include "handle.h"
+#include "websocket.h"
 
 static const char *const name_texts[] = {
 #define X(name) #name,
@@ -103,8 +104,9 @@ static PyObject *native_bind(PyObject *module, PyObject *Py_UNUSED(args), PyObje
 /* The set of that name; -1 with an exception. */
 static int guard_set_of(const char *name)
 {
-    static const char *const sets[GUARD_SET_COUNT] = {"handler",      "application",   "server", "exchange", "iostream",
-                                                      "ssl_iostream", "pipe_iostream", "socket", "loop",     "io_loop"};
+    static const char *const sets[GUARD_SET_COUNT] = {"handler",  "application",  "server",        "exchange",
+                                                      "iostream", "ssl_iostream", "pipe_iostream", "socket",
+                                                      "loop",     "io_loop",      "websocket"};
     for (int set = 0; set < GUARD_SET_COUNT; set++) {
         if (strcmp(name, sets[set]) == 0) {
             return set;
@@ -117,7 +119,7 @@ static int guard_set_of(const char *name)
 PyDoc_STRVAR(guard_doc,
              "guard(set, base, original, originals, /)\n--\n\nName the classes whose definitions the fast path expects: set is "
              "'handler', 'application', 'server', 'exchange', 'iostream', 'ssl_iostream', 'pipe_iostream', 'socket', "
-             "'loop' or 'io_loop'.");
+             "'loop', 'io_loop' or 'websocket'.");
 
 static PyObject *native_guard(PyObject *module, PyObject *args)
 {
@@ -290,7 +292,7 @@ static int native_exec(PyObject *module)
     }
     NATIVE_TYPES(X)
 #undef X
-    return build_info_add(module);
+    return websocket_add(module) < 0 ? -1 : build_info_add(module);
 }
 
 static int native_traverse(PyObject *module, visitproc visit, void *arg)

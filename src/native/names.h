@@ -120,6 +120,16 @@
     X(_consume) \
     X(_check_closed) \
     X(_check_max_bytes) \
+    X(_receive_frame) \
+    X(_read_bytes) \
+    X(_handle_message) \
+    X(_write_frame) \
+    X(write_message) \
+    X(stream) \
+    X(params) \
+    X(max_message_size) \
+    X(_decompressor) \
+    X(_fragmented_message_buffer) \
     X(_do_ssl_handshake) \
     X(_find_read_pos) \
     X(_finish_read) \

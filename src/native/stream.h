@@ -169,6 +169,8 @@ int stream_finish_read(StreamObject *self, size_t size);
 int stream_complete_with(StreamObject *self, PyObject *result);
 /* Puts what a large read has collected into the input buffer. 0, or -1 with MemoryError. */
 int stream_spill(StreamObject *self);
+/* Drops bytes at the front of the input, as a read of them would that is done at once. 0 or -1. */
+int stream_skip(StreamObject *self, size_t size);
 /* future.set_result(result) unless it is cancelled. 0 or -1. */
 int stream_resolve(StreamObject *self, PyObject *future, PyObject *result);
 

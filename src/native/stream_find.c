@@ -164,6 +164,13 @@ int stream_finish_read(StreamObject *self, size_t size)
     return result ? finish_with(self, result) : -1;
 }
 
+int stream_skip(StreamObject *self, size_t size)
+{
+    td_inbuf_consume(&self->in, size);
+    self->searched = 0;
+    return stream_listen_for_close(self);
+}
+
 static void forget_read(StreamObject *self)
 {
     self->read_bytes = STREAM_NONE;

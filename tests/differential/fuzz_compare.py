@@ -16,6 +16,7 @@ _LENGTHS = re.compile(r"\('(?:Content-Length|Etag)', '[^']*'\)")
 #: Targets whose handlers wait between two steps of their answer.
 _WAITS = re.compile(rb"/flush\?\S*[=.]n\b|/flush-result")
 _GZIP_TIME = re.compile(rb"\x1f\x8b\x08\x00....", re.S)
+_FAULT = re.compile(rb"\x88[\x02-\x7d]\x03[\xea\xef][ -~]*\Z")  # close code 1002 or 1007
 _REFUSAL = re.compile(r"^(Malformed HTTP message from [^:]*): .*", re.S)
 
 
@@ -84,6 +85,13 @@ class Pair:
             # Tornado closes with input unread: the reset overtakes the end of its answer.
             if normal(subject).startswith(normal(reference).removesuffix(TOO_LARGE)):
                 reference.data = subject.data
+        if self.judgement.faulty:
+            # Tornado closes without a word.
+            if self.judgement.bad_reason:
+                reference.data = re.sub(rb"\x88\x02..\Z", b"", reference.data, flags=re.S)
+            said = _FAULT.search(subject.data)
+            if said and not reference.data.endswith(said[0]):
+                subject.data = subject.data[: said.start()]
         if self.switches and (reference.reset or subject.reset):
             # Both close a WebSocket with bad frames like that, and either's last frames may be lost.
             first, second = sorted((reference, subject), key=lambda outcome: len(outcome.data))

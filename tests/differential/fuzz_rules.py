@@ -30,6 +30,7 @@ _LIMIT = re.compile(rb"/stream(?:-async)?\?(?:[^&]*&)*?limit=([0-9]{1,9})(?:&|$)
 _HOST = re.compile(rb"[^\x00-\x20\x7f-\xff/@,?#\\]*")
 _SIZE = re.compile(rb"[0-9A-Fa-f]*")
 _EXTENSION = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # of a WebSocket handshake
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
@@ -44,6 +45,8 @@ class Judgement:
     refused: the wording of the last refusal in the log may differ.
     spans: what was kept, as (offset in the client's bytes, offset in data, length).
     masked: what the application saw of the Connection and Expect headers may differ.
+    faulty: what a WebSocket gets may break a rule, so that tornadoc says why it closes.
+    bad_reason: the client's reason to close does.
     """
 
     def __init__(self):
@@ -54,6 +57,8 @@ class Judgement:
         self.spans = []
         self.refused = False
         self.masked = False
+        self.faulty = False
+        self.bad_reason = False
 
     def moved(self, cuts, keep=False):
         """Offsets in the client's bytes as those in ``data``, both negative where the pause is a long one.
@@ -138,7 +143,12 @@ class Walk:
         if not head or fields is None or not self.host_is_good(fields, head[3]):
             self.keep_rest()
         if self.switches and head[2].startswith(SWITCHING) and self.has_option(fields, b"upgrade"):
-            self.keep_rest()
+            if not head[2].startswith(b"/ws"):
+                self.keep_rest()
+            if self.is_handshake(head, fields):
+                self.keep(found.end())
+                extensions = b",".join(self.values(fields, b"sec-websocket-extensions"))
+                self.frames(b"permessage-deflate" in extensions and head[2].startswith(b"/ws/choosy"))
         closes = self.rewrite_head(head, lines, fields, found.end())
         self.result.ends.append(len(self.result.data))
         limit = _LIMIT.match(head[2]) if self.limits else None
@@ -185,6 +195,59 @@ class Walk:
         options = b",".join(self.values(fields, b"connection")).lower().split(b",")
         return name in [option.strip(b" \t") for option in options]
 
+    def has_bad_key(self, head, fields):
+        """Is it a handshake whose key, or for which HTTP/1.0, is refused?"""
+        keys = self.values(fields, b"sec-websocket-key")
+        return head[2].startswith(b"/ws") and keys and (head[3] == b"0" or not _KEY.fullmatch(b",".join(keys)))
+
+    def is_handshake(self, head, fields):
+        upgrade = b",".join(self.values(fields, b"upgrade")).lower() == b"websocket"
+        version = self.values(fields, b"sec-websocket-version") == [b"13"]
+        keys = self.values(fields, b"sec-websocket-key")
+        host = any(self.values(fields, b"host"))
+        return head[1] == b"GET" and host and upgrade and version and keys and not self.has_bad_key(head, fields)
+
+    def frames(self, compressed):
+        """What follows a WebSocket's handshake: at the first frame that breaks a rule the connection ends."""
+        at = self.at
+        begun = False
+        self.result.faulty = True
+        while at + 2 <= len(self.data):
+            first, size = self.data[at], self.data[at + 1] & 0x7F
+            opcode = first & 15
+            control = opcode & 8
+            if (
+                first & (0x30 if compressed and opcode in (1, 2) else 0x70)
+                or opcode & 7 > 2
+                or not self.data[at + 1] & 0x80
+                or (control and (size > 125 or not first & 0x80))
+                or (not control and (opcode != 0) == begun)
+            ):
+                self.fault(at, b"\xf9\x80")
+            more = {126: 2, 127: 8}.get(size, 0)
+            length = int.from_bytes(self.data[at + 2 : at + 2 + more], "big") if more else size
+            end = at + 6 + more + length
+            if not control:
+                begun = not first & 0x80
+            if opcode == 8 and end <= len(self.data):
+                mask = self.data[at + 2 : at + 6]
+                payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(self.data[at + 6 : end]))
+                try:
+                    payload[2:].decode()
+                except UnicodeDecodeError:
+                    # Tornado tells nobody that, and logs what it can't decode.
+                    self.result.bad_reason = True
+                    self.fault(at, b"\x88\x82" + mask + self.data[at + 6 : at + 8])
+                break
+            at = end
+        self.keep_rest()
+
+    def fault(self, at, instead):
+        self.keep(at)
+        self.apply("WebSocket fault")
+        self.result.data += instead
+        raise Stop
+
     def rewrite_head(self, head, lines, fields, end):
         """Passes the head on, changed if need be; returns whether the connection ends after this message."""
         minor = head[3]
@@ -205,6 +268,9 @@ class Walk:
         elif expect.lower() == b"100-continue" and expect != b"100-continue":
             self.apply(47)
             changed = [*self.without(changed, b"expect"), b"Expect: 100-continue"]
+        if self.has_bad_key(head, fields):
+            self.apply("WebSocket key")
+            changed = self.without(changed, b"sec-websocket-key")
         if changed is not lines:
             self.result.masked = True
             self.result.data += b"\r\n".join([head[0], *changed]) + b"\r\n\r\n"

@@ -290,8 +290,17 @@ class Closes(RequestHandler):
 
 
 class Echo(WebSocketHandler):
+    def get_compression_options(self):
+        return {}
+
     def on_message(self, message):
+        if message == "slow":
+            return self.wait()
         self.write_message(message)
+
+    async def wait(self):
+        await asyncio.sleep(0.001)
+        self.write_message("waited")
 
 
 class Delegate(HTTPMessageDelegate):

@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import struct
+import zlib
 
 import tornado
 
@@ -391,28 +392,93 @@ def websocket(ports, count):
     websocket_echo(ports, count, "main")
 
 
-def websocket_echo(ports, count, server):
-    handshake = request(
+def handshake(*fields):
+    return request(
         "/echo",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==",
         "Sec-WebSocket-Version: 13",
+        *fields,
     )
+
+
+def frame(opcode, payload=b"", first=0x80):
     mask = b"\1\2\3\4"
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
+    return bytes([first | opcode]) + length + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
-    def frame(opcode, payload):
-        return bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
+def websocket_echo(ports, count, server):
     for _ in range(count):
         with Client(ports, server) as client:
-            client.send(handshake + frame(1, b"early"))
+            client.send(handshake() + frame(1, b"early"))
             assert client.answer()[0] == 101
             client.send(frame(1, b"hello"))
             assert client.take(14) == b"\x81\5early\x81\5hello"
             client.send(frame(8, b"\x03\xe8"))
             assert client.take(4)[:2] == b"\x88\2"
             assert client.until_closed() == b""
+
+
+@kind(ordinary=5)
+def websocket_frames(ports, count):
+    """Fragments with a ping between them, a frame in two parts, an awaitable on_message, compression."""
+    for _ in range(count):
+        with Client(ports) as client:
+            client.send(handshake("Sec-WebSocket-Extensions: permessage-deflate"))
+            assert client.answer()[0] == 101
+            client.send(frame(1, b"ab", first=0) + frame(9, b"p") + frame(0, b"c"))
+            assert client.take(3) == b"\x8a\1p"
+            client.take(client.take(2)[1])
+            large = frame(1, b"x" * 5000)
+            client.send(large[:3000])
+            client.send(large[3000:] + frame(1, b"slow"))
+            client.take(client.take(2)[1])
+            client.take(client.take(2)[1])
+            compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
+            data = compressor.compress(b"compressed") + compressor.flush(zlib.Z_SYNC_FLUSH)
+            client.send(frame(1, data[:-4], first=0xC0) + frame(8, b"\x03\xe8"))
+            assert client.until_closed()[-4:-2] == b"\x88\2"
+
+
+#: What a close frame answers, or nothing.
+FAULTS = (
+    b"\x81\2hi",
+    frame(3, b"x"),
+    frame(0, b"x"),
+    frame(1, b"\xff"),
+    frame(9, b"x", first=0),
+    frame(1, b"x", first=0xA0),
+    frame(8, b"\3\xe8\xff"),
+    b"\x82\xff" + struct.pack("!Q", 1 << 63),
+    frame(1, b"\xff", first=0xC0),
+)
+
+
+@kind()
+def websocket_faults(ports, count):
+    for i in range(count):
+        with Client(ports) as client:
+            client.send(handshake())
+            assert client.answer()[0] == 101
+            client.send(frame(1, b"fine") + FAULTS[i % len(FAULTS)])
+            assert client.until_closed()[:7] == b"\x81\4fine\x88"
+
+
+@kind(ordinary=0)
+def websocket_abandoned(ports, count):
+    """Clients that go away in every place."""
+    whole = frame(1, b"whole message")
+    places = (b"", whole[:1], whole[:2], whole[:5], whole[:9], whole + frame(1, b"slow"), frame(1, b"a", first=0), whole * 500)
+    for i in range(count):
+        with Client(ports) as client:
+            client.send(handshake())
+            assert client.answer()[0] == 101
+            client.send(places[i // 2 % len(places)])
+            if i % 2:
+                client.reset()
 
 
 @kind()

@@ -66,14 +66,17 @@ for name, server, version, lines in (
     ("_no_keep_alive_https", "https", "1.0", ["Connection: Upgrade"]),
 ):
     request = get("/ws", *SOCKET, *lines, version=version)
-    add("socket" + name, request, ("settle",), ("eof",), server=server)
-    add("socket%s_ping" % name, request, ("settle",), b"\x89\x80\0\0\0\0", ("settle",), ("eof",), server=server)
+    options = {"server": server}
+    if version == "1.0":
+        options.update(row="WebSocket on HTTP/1.0", expect=status(400, closed=True))
+    add("socket" + name, request, ("settle",), ("eof",), **options)
+    add("socket%s_ping" % name, request, ("settle",), b"\x89\x80\0\0\0\0", ("settle",), ("eof",), **options)
     # A frame that comes with the request is delivered even where the stream is closed already.
     text = b"\x81\x82\0\0\0\0hi"
-    add("socket%s_text_at_once" % name, request + text, ("settle",), ("eof",), server=server, modes="w")
-    add("socket%s_part_at_once" % name, request + text[:-1], ("settle",), ("eof",), server=server, modes="w")
+    add("socket%s_text_at_once" % name, request + text, ("settle",), ("eof",), modes="w", **options)
+    add("socket%s_part_at_once" % name, request + text[:-1], ("settle",), ("eof",), modes="w", **options)
     frames = 2 * text + b"\x88\x80\0\0\0\0"
-    add("socket%s_frames_at_once" % name, request + frames, ("settle",), ("eof",), server=server, modes="w")
+    add("socket%s_frames_at_once" % name, request + frames, ("settle",), ("eof",), modes="w", **options)
 for code in ("keep-alive", "Keep-Alive"):
     for method in ("GET", "HEAD", "POST", "OPTIONS", "DELETE"):
         line = "Connection: " + code
