@@ -73,10 +73,16 @@ LATE = """
 """
 
 
+GOT_INT = "expected subclass of RequestHandler, got <class 'int'>"
+
+
 def test_names_that_were_imported_before_work_with_objects_from_before_and_after():
     expected = output(LATE.format(install=""))
     assert "['1', '2']" in expected
-    assert output(LATE.format(install="import tornadoc; tornadoc.install()")) == expected
+    # Tornado 6.5 forgets to put the class into the text.
+    as_of_6_6 = expected.replace("('expected subclass of RequestHandler, got %r', <class 'int'>)", GOT_INT)
+    assert GOT_INT in as_of_6_6
+    assert output(LATE.format(install="import tornadoc; tornadoc.install()")) == as_of_6_6
     assert output(LATE.format(install="import tornadoc; tornadoc.install(); tornadoc.uninstall()")) == expected
 
 
