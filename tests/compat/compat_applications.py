@@ -61,6 +61,50 @@ _SNAPSHOT = (
     "a __setattr__"
 )
 
+#: The hub starts a proxy, a program of node in most installations; the index has one that is an application of Tornado. It, and
+#: the servers that the hub starts with few of its variables, are to have tornadoc and to tell of it.
+_JUPYTERHUB_CONFTEST = """\
+import os
+import pathlib
+import sys
+
+from jupyterhub.proxy import ConfigurableHTTPProxy
+from jupyterhub.spawner import Spawner
+
+ConfigurableHTTPProxy.command.default_value = [sys.executable, str(pathlib.Path(__file__).with_name("proxy.py"))]
+
+get_env = Spawner.get_env
+kept = {name: value for name, value in os.environ.items() if name in ("TORNADOC", "COMPAT_REPORT", "JUPYTER_CONFIG_PATH")}
+Spawner.get_env = lambda spawner: {**kept, **get_env(spawner)}
+"""
+
+_JUPYTERHUB_PROXY = """\
+import functools
+import signal
+import sys
+import urllib.parse
+
+import configurable_http_proxy.cli
+
+# It is ended by a signal, and tells at its end whether it had tornadoc.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
+# It would send /%40/ on for /@/, with which all paths of the hub's tests begin.
+urllib.parse.quote = functools.partial(urllib.parse.quote, safe="/@:!$&'()*+,;=~")
+configurable_http_proxy.cli.main()
+"""
+
+#: The package beside the tests lacks its parts in C, which are in the one that is installed.
+_THUMBOR_CONFTEST = """\
+import pathlib
+import sys
+
+beside = sys.path[:]
+sys.path[:] = [folder for folder in beside if folder != str(pathlib.Path(__file__).parent)]
+import thumbor
+
+sys.path[:] = beside
+"""
+
 APPLICATIONS = (
     # Its tests are in the package. Of the version that tornadoc is tested with: pip finds that out from tornadoc's wheel.
     Application(
@@ -150,6 +194,57 @@ APPLICATIONS = (
             "ignore:The start_line argument to HTTPServerRequest:DeprecationWarning",
         ),
         limit=2400,
+    ),
+    Application(
+        "jupyterhub",
+        ">=6.1,<7",
+        (
+            *_PYTEST,
+            "configurable-http-proxy>=0.4,<0.5",
+            "beautifulsoup4[html5lib]",
+            "cryptography",
+            "jsonschema",
+            "jupyterlab>=4,<5",
+            "nbclassic",
+            "pytest-asyncio>=1.1,<2",
+            "pytest-cov",
+            "pytest-rerunfailures",
+            "pytest-xdist>=3.6,<4",
+            "requests-mock",
+        ),
+        # All of them take more than ten minutes on each side. Those about internal TLS need more of the proxy than this one has.
+        (
+            "jupyterhub/tests/test_api.py",
+            "jupyterhub/tests/test_pages.py",
+            "jupyterhub/tests/test_proxy.py",
+            "jupyterhub/tests/test_services.py",
+        ),
+        # They wait most of the time. test_login_fail wants two tokens to be the same, which tell the second they were made in.
+        ("--timeout=120", "--numprocesses=2", "--dist=loadfile"),
+        # It starts servers, which refuse to run as root otherwise.
+        environment=(("JUPYTER_CONFIG_PATH", "{source}/settings"),),
+        files=(
+            ("conftest.py", _JUPYTERHUB_CONFTEST),
+            ("proxy.py", _JUPYTERHUB_PROXY),
+            ("settings/jupyter_config.json", '{"ServerApp": {"allow_root": true}}'),
+        ),
+        limit=1800,
+        note="API, pages, proxy, services",
+    ),
+    Application(
+        "jupyter_kernel_gateway",
+        ">=3,<4",
+        (*_PYTEST, "jupyter_kernel_gateway[test]"),
+        ("tests",),
+    ),
+    Application(
+        "thumbor",
+        ">=7.7,<8",
+        (*_PYTEST, "thumbor[all]", "preggy>=1.4,<2", "pyssim>=0.7,<1", "pytest-asyncio", "redis>=5,<6", "sentry-sdk>=2,<3"),
+        ("tests",),
+        # It wants a package more, and a server of Redis.
+        ("--ignore=tests/detectors/test_queued_detector.py",),
+        files=(("conftest.py", _THUMBOR_CONFTEST),),
     ),
     # Two libraries of asyncio, for the event loop.
     Application(

@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import os
 import pathlib
+import signal
 import socket
 import struct
 import sys
@@ -56,6 +57,8 @@ def main() -> None:
         confine()
     except OSError as e:
         print(f"compat_confine: without a network of its own: {e}", file=sys.stderr, flush=True)
+    # A shell has its background ignore it, for good. Suites end servers that way, and look at how these end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(sys.argv[1], sys.argv[1:])
 
 

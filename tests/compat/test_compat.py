@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -331,3 +332,12 @@ def test_suites_have_a_network_of_their_own() -> None:
     if "without a network of its own" in done.stderr:
         pytest.skip(done.stderr)
     assert done.stdout.strip() == "['lo']"
+
+
+def test_suites_can_be_interrupted_when_they_are_started_in_a_shells_background() -> None:
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'compat_confine.py'))} {shlex.quote(sys.executable)}"
+    asked = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run(
+        ["sh", "-c", f"{command} -c {shlex.quote(asked)} & wait"], stdout=subprocess.PIPE, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "True"
