@@ -24,6 +24,8 @@ class Application:
     options: tuple[str, ...] = ()
     #: A folder beside this file, whose tests stand in for those of a source distribution that has none.
     own_tests: str = ""
+    #: Take the tests from its wheel in place of its source distribution?
+    wheel: bool = False
     #: Names and values; {source} is the root of its source distribution.
     environment: tuple[tuple[str, str], ...] = ()
     #: Files of the root of its source distribution to write: names and contents.
@@ -245,6 +247,30 @@ APPLICATIONS = (
         # It wants a package more, and a server of Redis.
         ("--ignore=tests/detectors/test_queued_detector.py",),
         files=(("conftest.py", _THUMBOR_CONFTEST),),
+    ),
+    # Bokeh's server, WebSockets and client, sessions and autoreload: Bokeh's own tests are in no archive of the index. To fetch
+    # Panel's source distribution pip has to build its JavaScript; its wheel has the tests as well.
+    Application(
+        "panel",
+        ">=1.9,<1.10",
+        (*_PYTEST, "panel[tests]", "pytest-asyncio>=0.24,<2", "watchfiles"),
+        ("panel/tests/test_server.py", "panel/tests/test_auth.py", "panel/tests/command", "panel/tests/io"),
+        # It wants a compiler of JavaScript.
+        ("--ignore=panel/tests/command/test_compile.py", "--timeout=120"),
+        wheel=True,
+        # As in its repository.
+        files=(("pytest.ini", "[pytest]\nasyncio_mode = auto\n"),),
+        note="server, serve, io",
+    ),
+    # Streams over coroutines of both kinds, TCP and HTTP servers as sources, clusters of distributed. Some of its tests allow
+    # themselves four milliseconds.
+    Application(
+        "streamz",
+        ">=0.6.6,<0.7",
+        (*_PYTEST, "distributed", "flaky", "networkx", "pandas", "pytest-asyncio>=0.24,<2", "requests", "websockets"),
+        ("streamz/tests",),
+        # It wants a program that draws graphs.
+        ("--ignore=streamz/tests/test_graph.py", "--timeout=60"),
     ),
     # Two libraries of asyncio, for the event loop.
     Application(

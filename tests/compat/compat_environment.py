@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 from compat_applications import Application
 
@@ -104,7 +105,7 @@ class Environment:
         pathlib.Path(done.stdout.strip(), "compat.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _fetch_source(self) -> None:
-        """The source distribution of the version that is installed, unpacked."""
+        """The source distribution of the version that is installed, or its wheel, unpacked."""
         shutil.rmtree(self.source, ignore_errors=True)
         if not self.application.tests or self.application.own_tests:
             return
@@ -112,8 +113,13 @@ class Environment:
         requirement = f"{name}=={self.version_of(name)}"
         download = self.folder / "download"
         shutil.rmtree(download, ignore_errors=True)
-        _pip(self.python, "download", "--no-deps", "--no-binary", name, "-d", str(download), requirement)
-        (archive,) = download.glob("*.tar.gz")
+        kind, suffix = ("--only-binary", "whl") if self.application.wheel else ("--no-binary", "tar.gz")
+        _pip(self.python, "download", "--no-deps", kind, name, "-d", str(download), requirement)
+        (archive,) = download.glob(f"*.{suffix}")
+        if self.application.wheel:
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(self.source)
+            return
         unpacked = self.folder / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)
         with tarfile.open(archive) as file:

@@ -8,11 +8,13 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import zipfile
 from typing import Any
 
 import compat
 import compat_applications as apps
 import compat_compare
+import compat_environment
 import compat_events
 import compat_grid
 import compat_process
@@ -183,6 +185,29 @@ def test_applications_are_found_by_name() -> None:
     assert len(apps.find([])) == len(apps.APPLICATIONS) == len({application.name for application in apps.APPLICATIONS})
     with pytest.raises(KeyError):
         apps.find(["no-such-application"])
+
+
+# -- sources --
+
+
+def test_tests_can_be_those_of_the_wheel(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def download(python: object, *arguments: str) -> None:
+        asked.extend(arguments)
+        folder = pathlib.Path(arguments[arguments.index("-d") + 1])
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(folder / "thing-1.2-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("thing/tests/test_thing.py", "def test(): pass\n")
+
+    monkeypatch.setattr(compat_environment, "BUILD", tmp_path)
+    monkeypatch.setattr(compat_environment, "_pip", download)
+    monkeypatch.setattr(compat_environment.Environment, "version_of", lambda environment, package: "1.2")
+    environment = compat_environment.Environment(apps.Application("thing", "", tests=("thing/tests",), wheel=True))
+    environment._fetch_source()
+    assert asked[-1] == "thing==1.2"
+    assert "--only-binary" in asked
+    assert (environment.source / "thing/tests/test_thing.py").read_text(encoding="utf-8") == "def test(): pass\n"
 
 
 # -- suites in processes --
