@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 
+import compat_debian
 from compat_applications import Application
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -103,17 +104,30 @@ class Environment:
         lines = [*map(str, HELPERS), "import compat_witness"]
         pathlib.Path(done.stdout.strip(), "compat.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def _download(self) -> pathlib.Path:
+        """The archive with the sources of the version that is installed."""
+        name = self.application.name
+        version = self.version_of(name)
+        download = self.folder / "download"
+        if self.application.debian:
+            try:
+                archive = compat_debian.fetch(self.application.debian, download)
+            except compat_debian.NoSource as e:
+                raise EnvironmentFailure(f"Debian's {self.application.debian}: {e}") from None
+            if f"_{version}" not in archive.name:
+                raise EnvironmentFailure(f"{archive.name} does not have the sources of {version}")
+            return archive
+        shutil.rmtree(download, ignore_errors=True)
+        _pip(self.python, "download", "--no-deps", "--no-binary", name, "-d", str(download), f"{name}=={version}")
+        (archive,) = download.glob("*.tar.gz")
+        return archive
+
     def _fetch_source(self) -> None:
-        """The source distribution of the version that is installed, unpacked."""
+        """The sources of the version that is installed, unpacked."""
         shutil.rmtree(self.source, ignore_errors=True)
         if not self.application.tests:
             return
-        name = self.application.name
-        requirement = f"{name}=={self.version_of(name)}"
-        download = self.folder / "download"
-        shutil.rmtree(download, ignore_errors=True)
-        _pip(self.python, "download", "--no-deps", "--no-binary", name, "-d", str(download), requirement)
-        (archive,) = download.glob("*.tar.gz")
+        archive = self._download()
         unpacked = self.folder / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)
         with tarfile.open(archive) as file:

@@ -12,6 +12,7 @@ from typing import Any
 import compat
 import compat_applications as apps
 import compat_compare
+import compat_debian
 import compat_events
 import compat_grid
 import compat_process
@@ -182,6 +183,20 @@ def test_applications_are_found_by_name() -> None:
     assert len(apps.find([])) == len(apps.APPLICATIONS) == len({application.name for application in apps.APPLICATIONS})
     with pytest.raises(KeyError):
         apps.find(["no-such-application"])
+
+
+# -- sources --
+
+
+def test_debians_own_archive_is_found_among_others() -> None:
+    others = "http://mirror.example/debian-security/\nfile:/srv/debian/\nhttps://other.example/apt\n"
+    assert compat_debian.archive_of(others + "http://mirror.example/debian/\n") == "http://mirror.example/debian/"
+    with pytest.raises(compat_debian.NoSource, match="no archive"):
+        compat_debian.archive_of(others)
+
+
+def test_a_version_of_debians_is_exact() -> None:
+    assert all(application.versions.startswith("==") for application in apps.APPLICATIONS if application.debian)
 
 
 # -- suites in processes --
