@@ -3,8 +3,8 @@
     python tests/compat/compat.py [APPLICATION ...] [--json FILE] [--markdown] [--stored] [--fresh]
 
 `make compat` calls it. Each application gets an environment of its own in build/compat, with tornadoc as a wheel of this tree in
-it; what is installed comes from the package index. The exit status is 1 if a test is newly failing or tornadoc was not in use,
-2 if an environment could not be made.
+it; what is installed comes from the package index, and tests that are not there from Debian's sources. The exit status is 1 if a
+test is newly failing or tornadoc was not in use, 2 if an environment could not be made.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ class Application:
     environment: tuple[tuple[str, str], ...] = ()
     #: Files of the root of its source distribution to write: names and contents.
     files: tuple[tuple[str, str], ...] = ()
+    #: Debian's source package with its sources, if its source distribution leaves out the tests; `versions` is then Debian's.
+    debian: str = ""
     #: Seconds for the suite, once.
     limit: int = 900
     #: Does it serve HTTP in the process of the tests? Then tornadoc counts as active only if its server was in use there.
@@ -271,6 +273,57 @@ APPLICATIONS = (
         ("streamz/tests",),
         # It wants a program that draws graphs.
         ("--ignore=streamz/tests/test_graph.py", "--timeout=60"),
+    ),
+    # TCP, TLS and WebSockets over Tornado's streams and servers, HTTP in each worker, and a dashboard that is a Bokeh server.
+    Application(
+        "distributed",
+        "==2024.12.1",
+        # Of Bokeh, cloudpickle and pandas those of its time: with later ones some of its pages are a 500, and tracebacks differ.
+        (
+            *_PYTEST,
+            "aiohttp",
+            "bokeh>=3.1,<3.7",
+            "cloudpickle>=3,<3.1.2",
+            "cryptography",
+            "pandas>=2,<3",
+            "prometheus-client",
+            "pytest<9",
+            "requests",
+        ),
+        debian="dask.distributed",
+        tests=(
+            "distributed/comm",
+            "distributed/http",
+            "distributed/dashboard",
+            "distributed/tests/test_asyncio.py",
+            "distributed/tests/test_asyncprocess.py",
+            "distributed/tests/test_batched.py",
+            "distributed/tests/test_client_executor.py",
+            "distributed/tests/test_client_loop.py",
+            "distributed/tests/test_core.py",
+            "distributed/tests/test_preload.py",
+            "distributed/tests/test_scheduler.py",
+            "distributed/tests/test_security.py",
+            "distributed/tests/test_tls_functional.py",
+            "distributed/tests/test_utils.py",
+            "distributed/tests/test_utils_comm.py",
+            "distributed/tests/test_versions.py",
+            "distributed/tests/test_worker.py",
+        ),
+        options=(
+            # Its own options want plugins that run failed tests again, or measure coverage, and the marks of the former.
+            "--override-ini=addopts=",
+            "-W",
+            "ignore::pytest.PytestUnknownMarkWarning",
+            # There is no way out of the network of the tests.
+            "-W",
+            "ignore:Couldn't detect a suitable IP address:RuntimeWarning",
+            # As its own CI does: else a test that hangs ends them all.
+            "--timeout-method=signal",
+        ),
+        # The package without tests would be in front of that of the sources: pytest imports it for the filters of warnings.
+        environment=(("PYTHONPATH", "{source}"),),
+        note="comm, HTTP, dashboard, scheduler, worker",
     ),
     # Two libraries of asyncio, for the event loop.
     Application(

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import zipfile
 
+import compat_debian
 from compat_applications import Application
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -104,19 +105,32 @@ class Environment:
         lines = [*map(str, HELPERS), "import compat_witness"]
         pathlib.Path(done.stdout.strip(), "compat.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def _download(self) -> pathlib.Path:
+        """The archive with the sources of the version that is installed."""
+        name = self.application.name
+        version = self.version_of(name)
+        download = self.folder / "download"
+        if self.application.debian:
+            try:
+                archive = compat_debian.fetch(self.application.debian, download)
+            except compat_debian.NoSource as e:
+                raise EnvironmentFailure(f"Debian's {self.application.debian}: {e}") from None
+            if f"_{version}" not in archive.name:
+                raise EnvironmentFailure(f"{archive.name} does not have the sources of {version}")
+            return archive
+        shutil.rmtree(download, ignore_errors=True)
+        kind, suffix = ("--only-binary", "whl") if self.application.wheel else ("--no-binary", "tar.gz")
+        _pip(self.python, "download", "--no-deps", kind, name, "-d", str(download), f"{name}=={version}")
+        (archive,) = download.glob(f"*.{suffix}")
+        return archive
+
     def _fetch_source(self) -> None:
-        """The source distribution of the version that is installed, or its wheel, unpacked."""
+        """The sources of the version that is installed, unpacked."""
         shutil.rmtree(self.source, ignore_errors=True)
         if not self.application.tests or self.application.own_tests:
             return
-        name = self.application.name
-        requirement = f"{name}=={self.version_of(name)}"
-        download = self.folder / "download"
-        shutil.rmtree(download, ignore_errors=True)
-        kind, suffix = ("--only-binary", "whl") if self.application.wheel else ("--no-binary", "tar.gz")
-        _pip(self.python, "download", "--no-deps", kind, name, "-d", str(download), requirement)
-        (archive,) = download.glob(f"*.{suffix}")
-        if self.application.wheel:
+        archive = self._download()
+        if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as packed:
                 packed.extractall(self.source)
             return

@@ -14,6 +14,7 @@ from typing import Any
 import compat
 import compat_applications as apps
 import compat_compare
+import compat_debian
 import compat_environment
 import compat_events
 import compat_grid
@@ -208,6 +209,17 @@ def test_tests_can_be_those_of_the_wheel(tmp_path: pathlib.Path, monkeypatch: py
     assert asked[-1] == "thing==1.2"
     assert "--only-binary" in asked
     assert (environment.source / "thing/tests/test_thing.py").read_text(encoding="utf-8") == "def test(): pass\n"
+
+
+def test_debians_own_archive_is_found_among_others() -> None:
+    others = "http://mirror.example/debian-security/\nfile:/srv/debian/\nhttps://other.example/apt\n"
+    assert compat_debian.archive_of(others + "http://mirror.example/debian/\n") == "http://mirror.example/debian/"
+    with pytest.raises(compat_debian.NoSource, match="no archive"):
+        compat_debian.archive_of(others)
+
+
+def test_a_version_of_debians_is_exact() -> None:
+    assert all(application.versions.startswith("==") for application in apps.APPLICATIONS if application.debian)
 
 
 # -- suites in processes --
