@@ -1,4 +1,4 @@
-"""Compares loops and streams with bytes on sockets: echo servers on asyncio's interfaces, and on Tornado's IOStream.
+"""Compares loops and streams with bytes on sockets: echo servers on asyncio's interfaces, Tornado's IOStream and WebSockets.
 
     python benchmarks/echo.py
     python -m benchmarks.echo --quick --lines protocol-1k,read_until-128 --servers uvloop,tornado,tornadoc
@@ -9,6 +9,7 @@ The result goes to results/ as JSON, Markdown and PNG.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import select
 import socket
@@ -19,6 +20,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tornado.websocket import websocket_connect
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -46,6 +49,11 @@ class Line:
     @property
     def pushes(self) -> bool:
         return self.way == "push"
+
+    @property
+    def mode(self) -> list[str]:
+        """What load.c is to do."""
+        return {"push": ["pull"], "websocket": ["websocket"]}.get(self.way, ["echo", str(self.line_size)])
 
     @property
     def line_size(self) -> int:
@@ -79,32 +87,39 @@ def stream_lines() -> dict[str, Line]:
     return found
 
 
+def websocket_lines() -> dict[str, Line]:
+    title = "WebSocketHandler.on_message, write_message; {:,} bytes of text"
+    return {f"websocket-{size}": Line("websocket", SIZES[size], title.format(SIZES[size])) for size in ("128", "1k", "64k")}
+
+
 ECHO_LINES = echo_lines()
 STREAM_LINES = stream_lines()
-LINES = {**ECHO_LINES, **STREAM_LINES}
+WEBSOCKET_LINES = websocket_lines()
+LINES = {**ECHO_LINES, **STREAM_LINES, **WEBSOCKET_LINES}
 
 SOCKETS = Server("sockets", "Python sockets and epoll, no loop", ("socket_server.py",), identity="sockets")
-STREAMS = {
-    server.name: server
-    for server in (
-        Server("tornado", "Tornado", ("stream_server.py",), ("tornado",), "tornado asyncio"),
-        Server(
-            "tornado-uvloop",
-            "Tornado on uvloop",
-            ("stream_server.py", "--loop", "uvloop"),
-            ("tornado", "uvloop"),
-            "tornado uvloop",
-        ),
-        Server(
-            "tornadoc",
-            "tornadoc",
-            ("-m", "tornadoc", "stream_server.py"),
-            ("tornadoc._native", "tornadoc:EventLoop"),
-            "tornadoc tornadoc",
-        ),
-        SOCKETS,
-    )
-}
+
+
+def servers(script: str) -> dict[str, Server]:
+    """The implementations of Tornado's interfaces that run the same file."""
+    return {
+        server.name: server
+        for server in (
+            Server("tornado", "Tornado", (script,), ("tornado",), "tornado asyncio"),
+            Server("tornado-uvloop", "Tornado on uvloop", (script, "--loop", "uvloop"), ("tornado", "uvloop"), "tornado uvloop"),
+            Server(
+                "tornadoc",
+                "tornadoc",
+                ("-m", "tornadoc", script),
+                ("tornadoc._native", "tornadoc:EventLoop"),
+                "tornadoc tornadoc",
+            ),
+        )
+    }
+
+
+STREAMS = {**servers("stream_server.py"), "sockets": SOCKETS}
+WEBSOCKETS = servers("websocket_server.py")
 
 
 def titles(known: dict[str, Line]) -> dict[str, str]:
@@ -119,6 +134,7 @@ PROGRAM = Program(
             "Echo on asyncio's interfaces", titles(ECHO_LINES), {**LOOPS, "sockets": SOCKETS}, ("asyncio", "uvloop", "sockets")
         ),
         Group("Tornado's IOStream", titles(STREAM_LINES), STREAMS, ("tornado", "tornado-uvloop", "sockets")),
+        Group("Tornado's WebSocketHandler", titles(WEBSOCKET_LINES), WEBSOCKETS, ("tornado", "tornado-uvloop")),
     ),
     noun="server",
     operation="message",
@@ -133,6 +149,8 @@ def command(python: str, server: Server, line: Line) -> list[str]:
     size = ("--size", str(line.size))
     if server is SOCKETS:
         return [python, *server.arguments, "--way", "push" if line.pushes else "echo", *size]
+    if server in WEBSOCKETS.values():
+        return [python, *server.arguments]
     if server in STREAMS.values():
         return [python, *server.arguments, "--way", line.way, *size]
     return [python, "echo_server.py", "--loop", server.name, "--way", line.way, *size]
@@ -140,6 +158,9 @@ def command(python: str, server: Server, line: Line) -> list[str]:
 
 def check(port: int, line: Line) -> None:
     """The client that measures looks at no byte: this one does."""
+    if line.way == "websocket":
+        asyncio.run(check_websocket(port, line.size))
+        return
     text = (b"0123456789abcdef" * (line.line_size // 16 + 1))[: line.line_size - 1] + b"\n"
     message = text * (line.size // line.line_size)
     expected = bytes(line.size) if line.pushes else message
@@ -147,6 +168,16 @@ def check(port: int, line: Line) -> None:
         received = exchange(connection, b"" if line.pushes else message, line.size)
     if received != expected:
         raise BenchmarkError(f"{len(received)} of {line.size} bytes came back, or other bytes")
+
+
+async def check_websocket(port: int, size: int) -> None:
+    connection = await websocket_connect(f"ws://127.0.0.1:{port}/")
+    text = "0123456789abcdef" * (size // 16)
+    await connection.write_message(text)
+    received = await asyncio.wait_for(connection.read_message(), GRACE_SECONDS)
+    connection.close()
+    if received != text:
+        raise BenchmarkError(f"{received!r:.80} came back")
 
 
 def exchange(connection: socket.socket, message: bytes, size: int) -> bytes:
@@ -173,7 +204,7 @@ def exchange(connection: socket.socket, message: bytes, size: int) -> bytes:
 def load(bench: Bench, program: Path, port: int, line: Line, seconds: float) -> dict[str, Any]:
     options = bench.options
     numbers = (port, options.connections, line.size, seconds)
-    arguments = [*map(str, numbers), *(["pull"] if line.pushes else ["echo", str(line.line_size)])]
+    arguments = [*map(str, numbers), *line.mode]
     try:
         done = subprocess.run(
             [str(program), *arguments],

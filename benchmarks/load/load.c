@@ -1,8 +1,10 @@
-/* The client of the echo and stream benchmarks: many connections on one epoll set, and as little work as can be, so that
- * the server sets the rate.  What it receives it discards in the kernel (MSG_TRUNC): the runner compares contents before.
+/* The client of the echo, stream and WebSocket benchmarks: many connections on one epoll set, and as little work as can be, so
+ * that the server sets the rate.  What it receives it discards in the kernel (MSG_TRUNC): the runner compares contents before.
  *
  *     load PORT CONNECTIONS SIZE SECONDS echo LINE    sends messages of SIZE bytes, each when the one before has come back
  *     load PORT CONNECTIONS SIZE SECONDS pull         receives whatever comes; SIZE bytes count as a message
+ *     load PORT CONNECTIONS SIZE SECONDS websocket    the first, with text messages of SIZE bytes in frames of RFC 6455, after
+ *                                                     a handshake for /
  *
  * Each LINE bytes of a message end with a line feed.  Prints one JSON line: messages, seconds. */
 #define _GNU_SOURCE
@@ -29,7 +31,8 @@ struct conn {
 };
 
 static char *message;
-static size_t size;
+static size_t size;       /* of the message as it is sent */
+static size_t reply_size; /* and as it comes back */
 static unsigned long long messages;
 static size_t under_way;
 
@@ -56,6 +59,53 @@ static void conn_open(struct conn *conn, in_port_t port)
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+/* Asks for a WebSocket, and reads no further than the answer's head. */
+static void websocket_open(struct conn *conn)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n";
+    static const char end[] = "\r\n\r\n";
+    if (send(conn->fd, request, sizeof request - 1, MSG_NOSIGNAL) != sizeof request - 1)
+        die("send");
+    char c;
+    for (size_t matched = 0; matched < sizeof end - 1;) {
+        if (recv(conn->fd, &c, 1, 0) != 1)
+            die("the answer to a handshake");
+        matched = c == end[matched] ? matched + 1 : c == end[0];
+    }
+}
+
+/* The frame of a text message: a head, a mask, and the masked text. */
+static void websocket_frame(size_t text_size)
+{
+    static const unsigned char mask[4] = {0x12, 0x34, 0x56, 0x78};
+    size_t extended = text_size < 126 ? 0 : text_size <= 0xFFFF ? 2 : 8, head = 2 + extended;
+    reply_size = head + text_size;
+    size = reply_size + sizeof mask;
+    message = malloc(size);
+    if (!message)
+        die("malloc");
+    message[0] = (char)0x81;
+    message[1] = (char)(0x80 | (extended == 0 ? text_size : extended == 2 ? 126 : 127));
+    for (size_t i = 0; i < extended; i++)
+        message[2 + i] = (char)(text_size >> 8 * (extended - 1 - i));
+    memcpy(message + head, mask, sizeof mask);
+    for (size_t i = 0; i < text_size; i++)
+        message[head + sizeof mask + i] = (char)('x' ^ mask[i % sizeof mask]);
+}
+
+/* A message whose lines end with a line feed. */
+static void plain_message(size_t line)
+{
+    reply_size = size;
+    message = malloc(size);
+    if (!message)
+        die("malloc");
+    memset(message, 'x', size);
+    for (size_t end = line; end <= size; end += line)
+        message[end - 1] = '\n';
+}
+
 static void echo_send(struct conn *conn)
 {
     while (conn->to_send) {
@@ -71,7 +121,8 @@ static void echo_send(struct conn *conn)
 
 static void echo_start(struct conn *conn)
 {
-    conn->to_send = conn->to_recv = size;
+    conn->to_send = size;
+    conn->to_recv = reply_size;
     under_way++;
     echo_send(conn);
 }
@@ -133,9 +184,10 @@ static unsigned long number(const char *text, unsigned long most)
 
 int main(int argc, char **argv)
 {
-    int echo = argc == 7 && !strcmp(argv[5], "echo");
+    int websocket = argc == 6 && !strcmp(argv[5], "websocket");
+    int echo = websocket || (argc == 7 && !strcmp(argv[5], "echo"));
     if (!echo && (argc != 6 || strcmp(argv[5], "pull"))) {
-        fprintf(stderr, "usage: load PORT CONNECTIONS SIZE SECONDS echo LINE | pull\n");
+        fprintf(stderr, "usage: load PORT CONNECTIONS SIZE SECONDS echo LINE | pull | websocket\n");
         return 2;
     }
     in_port_t port = (in_port_t)number(argv[1], 65535);
@@ -143,18 +195,20 @@ int main(int argc, char **argv)
     size = number(argv[3], MAX_SIZE);
     double seconds = strtod(argv[4], NULL);
     struct conn *conns = calloc(count, sizeof *conns);
-    message = malloc(size);
-    if (!conns || !message)
+    if (!conns)
         die("malloc");
-    memset(message, 'x', size);
-    for (size_t line = echo ? number(argv[6], size) : size, end = line; end <= size; end += line)
-        message[end - 1] = '\n';
+    if (websocket)
+        websocket_frame(size);
+    else
+        plain_message(echo ? number(argv[6], size) : size);
 
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         die("epoll_create1");
     for (size_t i = 0; i < count; i++) {
         conn_open(&conns[i], port);
+        if (websocket)
+            websocket_open(&conns[i]);
         struct epoll_event event = {.events = echo ? EPOLLIN | EPOLLOUT | EPOLLET : EPOLLIN, .data.ptr = &conns[i]};
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, conns[i].fd, &event))
             die("epoll_ctl");

@@ -26,6 +26,7 @@ HAS_LOOP = tornadoc.active and hasattr(tornadoc, "EventLoop")
 # Every way of every interface, and every size.
 ECHO_LINES = ("raw-1k", "streams-64k", "protocol-1m", "buffered-1k")
 STREAM_LINES = ("read_bytes-1m", "read_until-128", "read_lines-1k", "write-64k")
+WEBSOCKET_LINES = ("websocket-1k",)
 
 
 def run_module(module, *arguments):
@@ -46,7 +47,7 @@ def loop_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def echo_run(tmp_path_factory):
-    chosen = ("--lines", ",".join(ECHO_LINES + STREAM_LINES), "--connections", "3", "--warmup", "0")
+    chosen = ("--lines", ",".join(ECHO_LINES + STREAM_LINES + WEBSOCKET_LINES), "--connections", "3", "--warmup", "0")
     return run_quickly(tmp_path_factory.mktemp("echo"), "benchmarks.echo", *chosen)
 
 
@@ -75,6 +76,7 @@ def test_every_server_is_sampled_on_its_lines(echo_run):
     streams = without_skipped(["tornado", "tornado-uvloop", "tornadoc", "sockets"])
     expected = [(line, name) for line in ECHO_LINES for name in loops]
     expected += [(line, name) for line in STREAM_LINES for name in streams]
+    expected += [(line, name) for line in WEBSOCKET_LINES for name in streams if name != "sockets"]
     check_samples(echo_run[0], expected)
     # Nothing failed, and no row was served by another's streams or loop.
     assert echo_run[0]["notes"] == []
@@ -161,7 +163,8 @@ def test_other_bytes_than_those_sent_are_noticed():
 
 @needs_gcc
 @pytest.mark.parametrize(
-    "arguments", ["", "1 1 1 1", "1 1 1 1 echo", "1 1 1 1 pull 1", "0 1 1 1 pull", "1 x 1 1 pull", "1 1 8 1 echo 9"]
+    "arguments",
+    ["", "1 1 1 1", "1 1 1 1 echo", "1 1 1 1 pull 1", "0 1 1 1 pull", "1 x 1 1 pull", "1 1 8 1 echo 9", "1 1 1 1 websocket 1"],
 )
 def test_the_client_refuses_other_arguments(arguments, tmp_path):
     program = compile_program(ROOT / "benchmarks" / "load" / "load.c", tmp_path)
