@@ -37,6 +37,11 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         name = report.nodeid
+        if report.outcome == "rerun":
+            # By pytest-rerunfailures, which an application has asked for: the test begins again.
+            self._outcomes.pop(name, None)
+            self._details.pop(name, None)
+            return
         self._outcomes[name] = max(self._outcomes.get(name, "passed"), outcome_of(report), key=WORST_LAST.index)
         if report.outcome != "passed":
             self._details[name] = self._details.get(name, "") + report.longreprtext

@@ -244,6 +244,32 @@ def record(tmp_path: pathlib.Path, source: str, *arguments: str, **variables: st
     return compat_events.read(report)
 
 
+def test_a_test_that_an_applications_plugin_runs_again_counts_as_it_ended(tmp_path: pathlib.Path) -> None:
+    # As pytest-rerunfailures does.
+    (tmp_path / "conftest.py").write_text(
+        """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for last in (False, True):
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if report.failed and not last:
+                report.outcome = "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+""",
+        encoding="utf-8",
+    )
+    source = "tries = []\ndef test_late():\n    tries.append(1)\n    assert len(tries) == 2\ndef test_never():\n    assert 0\n"
+    made = record(tmp_path, source)
+    assert {name.partition("::")[2]: outcome for name, outcome in made.outcomes.items()} == {
+        "test_late": "passed",
+        "test_never": "failed",
+    }
+
+
 OUTCOMES = """
 import pytest
 
