@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import tornado
 
 PRELUDE = """
 import asyncio, os, socket, sys, threading
@@ -132,6 +133,9 @@ def test_the_interpreter_ends_quietly(name):
     if name == "pending_handler_of_a_loop_left_open":
         # asyncio's true words about a loop that was never closed: whether they are heard depends on the order of finalization.
         new -= {"Task was destroyed but it is pending!", "source_traceback: Object created at (most recent call last):"}
+    if tornado.version_info < (6, 6):
+        # What Tornado 6.6 says of a handler that is cancelled; 6.5 has the loop say it.
+        new -= {"Cannot send error response after headers written"}
     assert not new, result.stderr
 
 
