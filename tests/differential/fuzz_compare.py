@@ -33,6 +33,8 @@ class Pair:
         self.in_parts = (
             ("turn",) in self.subject_case.steps
             or len(fuzz.data) > _ONE_RECEIVE
+            # Tornado is sent the end later, and so the rest in pieces.
+            or fuzz.ending == "eof_at_once"
             or any(old != new for old, new, _ in self.judgement.spans)
             # Or is there a pause in what the rules replace?
             or self.judgement.moved(fuzz.cuts) != self.judgement.moved(fuzz.cuts, keep=True)

@@ -205,7 +205,13 @@ class Walk:
         version = self.values(fields, b"sec-websocket-version") == [b"13"]
         keys = self.values(fields, b"sec-websocket-key")
         host = any(self.values(fields, b"host"))
-        return head[1] == b"GET" and host and upgrade and version and keys and not self.has_bad_key(head, fields)
+        # Of another origin: the connection goes on after a 403.
+        origins = self.values(fields, b"origin") or self.values(fields, b"sec-websocket-origin")
+        if head[2].startswith(b"/ws/choosy"):
+            welcome = all(origin == b"https://trusted.test" for origin in origins)
+        else:
+            welcome = all(origin.lower().partition(b"://")[2] in self.values(fields, b"host") for origin in origins)
+        return head[1] == b"GET" and host and welcome and upgrade and version and keys and not self.has_bad_key(head, fields)
 
     def frames(self, compressed):
         """What follows a WebSocket's handshake: at the first frame that breaks a rule the connection ends."""
