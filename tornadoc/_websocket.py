@@ -41,7 +41,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 #: What websocket_take() gives: a frame's first byte, its payload, and how many bytes it took from the input; or, with a
 #: first byte of -1, what is wrong with it.
-_Frame = typing.Tuple[int, typing.Any, int]  # noqa: UP006
+_Frame = tuple[int, Any, int]
 
 
 class Protocol(_Tornado):
@@ -172,7 +172,7 @@ class Protocol(_Tornado):
         except StreamClosedError:
             raise WebSocketClosedError()
         loop = asyncio._get_running_loop()
-        if loop is None or not is_finished(written) or loop.get_task_factory() is not None:
+        if loop is None or not _is_finished(written) or loop.get_task_factory() is not None:
             return asyncio.ensure_future(_wait_for(written))
         # In Tornado it is a task that ends in the loop's next iteration, so that who does nothing but write lets others run.
         future = loop.create_future()
@@ -186,7 +186,7 @@ class Protocol(_Tornado):
         super().close(code, reason)
 
 
-def is_finished(future: Any) -> bool:
+def _is_finished(future: Any) -> bool:
     """Has what was written gone out without an error?"""
     return isinstance(future, asyncio.Future) and future.done() and not future.cancelled() and future.exception() is None
 

@@ -10,11 +10,6 @@
 
 #define FAULT (-1) /* in the place of a frame's first byte */
 
-static struct native_state *state_of(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
 /* Does nobody override or patch a method that is done without here? */
 static bool is_plain(struct native_state *state, PyObject *protocol)
 {
@@ -185,7 +180,7 @@ PyDoc_STRVAR(
 
 static PyObject *websocket_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    struct native_state *state = state_of(module);
+    struct native_state *state = PyModule_GetState(module);
     if (count != 2 || !PyBytes_Check(args[1]) || PyBytes_GET_SIZE(args[1]) > 2) {
         PyErr_SetString(PyExc_TypeError, "websocket_take() takes a protocol and up to two bytes");
         return NULL;
@@ -216,7 +211,7 @@ static PyObject *websocket_head(PyObject *module, PyObject *const *args, Py_ssiz
         return NULL;
     }
     struct td_websocket_state rules;
-    if (find_state(state_of(module), args[0], &rules) < 0) {
+    if (find_state(PyModule_GetState(module), args[0], &rules) < 0) {
         return NULL;
     }
     struct td_websocket_head head;
@@ -279,7 +274,7 @@ PyDoc_STRVAR(
 
 static PyObject *websocket_is_plain(PyObject *module, PyObject *protocol)
 {
-    return PyBool_FromLong(is_plain(state_of(module), protocol));
+    return PyBool_FromLong(is_plain(PyModule_GetState(module), protocol));
 }
 
 static PyMethodDef websocket_functions[] = {

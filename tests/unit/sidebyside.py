@@ -44,6 +44,23 @@ def get(path="/", *headers, method="GET", body=None, version="1.1", close=True):
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
 
+@contextlib.contextmanager
+def functions_called(wanted):
+    """The names of the Python functions that run, in order, of those whose code object is ``wanted``."""
+    called = []
+
+    def profile(frame, event, argument):
+        if event == "call" and wanted(frame.f_code):
+            called.append(frame.f_code.co_name)
+
+    previous = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        yield called
+    finally:
+        sys.setprofile(previous)
+
+
 def _normal(text):
     text = re.sub(r" at 0x[0-9a-f]+", " at 0x0", re.sub(r"\bTask-\d+", "Task-0", text))
     return re.sub(r"\d+\.\d\dms", "0.00ms", text)
@@ -114,18 +131,8 @@ class Side:
 
     async def is_fast(self, path="/", *headers, **options):
         """Does a request run without any of Tornado's code for it? Tornado itself is granted a yes."""
-        called = set()
-
-        def profile(frame, event, argument):
-            if event == "call" and frame.f_code.co_filename == tornado.web.__file__ and frame.f_code.co_name in _SERVING:
-                called.add(frame.f_code.co_name)
-
-        previous = sys.getprofile()
-        sys.setprofile(profile)
-        try:
+        with functions_called(lambda code: code.co_filename == tornado.web.__file__ and code.co_name in _SERVING) as called:
             await self.get(path, *headers, **options)
-        finally:
-            sys.setprofile(previous)
         return not self.native or not called
 
     async def close(self):

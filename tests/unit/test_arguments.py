@@ -15,7 +15,7 @@ import tornado.escape
 import tornado.httputil
 import tornado.web
 from inprocess import Running, run
-from sidebyside import compare, get, patched
+from sidebyside import compare, functions_called, get, patched
 from tornado.escape import parse_qs_bytes
 
 import tornadoc.web
@@ -26,21 +26,9 @@ PARSERS = {"parse_qs_bytes", "_parse_body", "parse_body_arguments", "_get_argume
 PARSERS |= {f"get_{kind}argument{plural}" for kind in ("", "query_", "body_") for plural in ("", "s")}
 
 
-@contextlib.contextmanager
 def calls_of(names):
     """The functions of these names that Python code ran."""
-    called = []
-
-    def profile(frame, event, argument):
-        if event == "call" and frame.f_code.co_name in names:
-            called.append(frame.f_code.co_name)
-
-    previous = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        yield called
-    finally:
-        sys.setprofile(previous)
+    return functions_called(lambda code: code.co_name in names)
 
 
 # -- what is parsed

@@ -9,7 +9,6 @@ import random
 import re
 import socket
 import struct
-import sys
 import zlib
 from fractions import Fraction
 from unittest import mock
@@ -18,7 +17,7 @@ import pytest
 import tornado
 import tornado.iostream
 import tornado.websocket
-from sidebyside import compare, get, run
+from sidebyside import compare, functions_called, get, run
 
 import tornadoc._websocket
 import tornadoc.websocket
@@ -1113,21 +1112,9 @@ def test_what_is_looked_at_for_a_frame_does_its_worst(where, deed):
     assert run(scenario, "tornadoc").result == (2, [(0x81, b"after"), (0x88, b"\x03\xe8")])
 
 
-@contextlib.contextmanager
 def tornado_functions():
     """The names of the functions of Tornado's module that were called."""
-    called = set()
-
-    def profile(frame, event, argument):
-        if event == "call" and frame.f_code.co_filename == tornado.websocket.__file__:
-            called.add(frame.f_code.co_name)
-
-    previous = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        yield called
-    finally:
-        sys.setprofile(previous)
+    return functions_called(lambda code: code.co_filename == tornado.websocket.__file__)
 
 
 @pytest.mark.parametrize("where", ["tornadoc's", "from before", "patched"])
@@ -1151,7 +1138,7 @@ def test_frames_are_native(where):
             if where == "patched":
                 stack.enter_context(tornados(side, "_read_bytes"))
             await converse(side, *pieces, handler=Echo)
-        return {"_receive_frame", "_read_bytes", "_write_frame"} & called
+        return {"_receive_frame", "_read_bytes", "_write_frame"} & set(called)
 
     general = run(scenario, "tornadoc").result
     # The payload of the large one comes later than its head.
