@@ -39,11 +39,6 @@ def memory_kib(pid: int) -> tuple[int, int]:
     return status_number(pid, "VmHWM"), status_number(pid, "VmRSS")
 
 
-def tracer_pid(pid: int) -> int:
-    """The process that traces this one, or 0."""
-    return status_number(pid, "TracerPid")
-
-
 def catches_signal(pid: int, number: int) -> bool:
     """True once the process has a handler of its own for the signal."""
     return bool(status_number(pid, "SigCgt", 16) >> (number - 1) & 1)

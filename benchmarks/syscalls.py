@@ -24,7 +24,6 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import procfs
 from benchmarks.client import connect, read_answer
 from benchmarks.report import print_table
 from benchmarks.scenarios import SCENARIOS, Scenario
@@ -84,7 +83,7 @@ def count_calls(running: Running, scenario: Scenario, connection_count: int, req
                 text=True,
             )
             try:
-                wait_until_traced(running.pid, tracer)
+                wait_until_traced(tracer)
                 load(connections, request, requests)
                 tracer.send_signal(signal.SIGINT)
                 tracer.communicate(timeout=ATTACH_SECONDS)
@@ -98,12 +97,13 @@ def count_calls(running: Running, scenario: Scenario, connection_count: int, req
             connection.close()
 
 
-def wait_until_traced(pid: int, tracer: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + ATTACH_SECONDS
-    while not procfs.tracer_pid(pid):
-        if tracer.poll() is not None or time.monotonic() > deadline:
-            raise BenchmarkError(f"strace did not attach: {tracer.stderr.read().strip() if tracer.stderr else ''}")
-        time.sleep(0.01)
+def wait_until_traced(tracer: subprocess.Popen[str]) -> None:
+    """Until strace says so: the TracerPid in /proc comes before its first system call is traced."""
+    assert tracer.stderr is not None
+    ready, _, _ = select.select([tracer.stderr], [], [], ATTACH_SECONDS)
+    said = tracer.stderr.readline() if ready else ""
+    if " attached" not in said:
+        raise BenchmarkError(f"strace did not attach: {said.strip()}")
 
 
 def row_of(name: str, calls: dict[str, int], requests: int, shown: int) -> list[str]:
