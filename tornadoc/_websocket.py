@@ -10,7 +10,9 @@ connection without a word at the others.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import socket
 import typing
 from typing import Any
 
@@ -35,6 +37,9 @@ _CONTROL = 0x8
 
 _MISMATCHED = 1007
 _NO_STATUS = 1005
+
+#: Bytes at a time of what comes behind a fault.
+_DROPPED = 65536
 
 #: 16 bytes in base64.
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -69,8 +74,7 @@ class Protocol(_Tornado):
         first, data, size = frame
         self._wire_bytes_in += size
         if first < 0:
-            self._fail(*data)
-            return
+            await self._fail(*data)
         opcode = first & _OPCODE
         if opcode & _CONTROL:
             # It may stand within a message, whose being compressed is none of its business.
@@ -120,30 +124,37 @@ class Protocol(_Tornado):
                 try:
                     data = typing.cast(Any, self._decompressor).decompress(data)
                 except _DecompressTooLargeError:
-                    self._fail(1009, "message too big after decompression")
-                    return None
+                    return self._fail(1009, "message too big after decompression")
             self._message_bytes_in += len(data)
             if opcode == _BINARY:
                 return self._run_callback(self.handler.on_message, data)
             try:
                 text = data.decode("utf-8")
             except UnicodeDecodeError:
-                self._fail(_MISMATCHED, "invalid UTF-8")
-                return None
+                return self._fail(_MISMATCHED, "invalid UTF-8")
             return self._run_callback(self.handler.on_message, text)
         if opcode == _CLOSE and len(data) > 2:
             try:
                 data[2:].decode("utf-8")
             except UnicodeDecodeError:
                 self.close_code = int.from_bytes(data[:2], "big")
-                self._fail(_MISMATCHED, "invalid UTF-8")
-                return None
+                return self._fail(_MISMATCHED, "invalid UTF-8")
         return super()._handle_message(opcode, data)
 
-    def _fail(self, code: int, reason: str) -> None:
-        """End the connection because of what the client has sent."""
+    async def _fail(self, code: int, reason: str) -> typing.NoReturn:
+        """End the connection because of what the client has sent (RFC 6455, section 7.1.7), by a StreamClosedError.
+
+        The client may still be sending: its input is read and dropped, for as long as close() waits for an answer, so that
+        no reset overtakes the close frame.
+        """
         self.close(code, reason)
-        self._abort()
+        with contextlib.suppress(OSError):  # however the connection ends
+            await self.stream.write(b"")
+            # An SSLSocket's own would end the decryption, too.
+            socket.socket.shutdown(self.stream.socket, socket.SHUT_WR)
+            while True:
+                await self.stream.read_bytes(_DROPPED, partial=True)
+        raise StreamClosedError()
 
     # -- output --
 

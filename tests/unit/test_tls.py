@@ -14,7 +14,7 @@ import tornado.httpserver
 import tornado.httputil
 import tornado.iostream
 import tornado.web
-from inprocess import TORNADO, TORNADOC, Running, log_records, request, run, settle, until
+from inprocess import PATIENCE, TORNADO, TORNADOC, Running, log_records, request, run, settle, until
 from tlsclient import TLSClient, client_context, server_context, ssl_options
 
 import tornadoc.httpserver
@@ -653,6 +653,36 @@ def test_websockets_over_tls(side):
             assert await connection.read_message() is None
 
     run(main())
+
+
+def test_a_websocket_s_fault_over_tls_is_answered_though_the_client_goes_on_sending():
+    closed = []
+
+    class Handler(tornadoc.websocket.WebSocketHandler):
+        def on_close(self):
+            closed.append((self.close_code, self.close_reason))
+
+    def client(port):
+        upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+        upgrade.append("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        sock = client_context().wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE), server_hostname="localhost")
+        with sock:
+            sock.sendall(request("/ws", headers=upgrade))
+            while not sock.recv(4096).endswith(b"\r\n\r\n"):
+                pass
+            sock.sendall(b"\x83\x80mask" + bytes(5_000_000))
+            return sock.recv(4096), sock.recv(4096)
+
+    async def main():
+        async with serve(TORNADOC, tornadoc.web.Application([("/ws", Handler)])) as server:
+            answer = await asyncio.to_thread(client, server.port)
+            await until(lambda: closed)
+            return answer
+
+    with log_records() as records:
+        answer, end = run(main())
+    assert answer[:1] + answer[2:4] == b"\x88\x03\xea" and end == b""
+    assert closed == [(None, None)] and [record for record in records if record[0] != "tornado.access"] == []
 
 
 def test_delegates_are_told_before_the_handshake_and_may_wait_for_it(side):

@@ -1176,9 +1176,7 @@ FAULTS = {
 def test_faults_are_answered_with_a_close_frame(name, before, way):
     pieces, code = FAULTS[name]
     if way != "whole":
-        # Nothing behind what shows the fault: the server has closed by then.
-        shown = {1002: 2, 1009: 10}.get(code)
-        pieces = [bytes([byte]) for byte in b"".join(pieces[:-1]) + pieces[-1][:shown]]
+        pieces = [bytes([byte]) for byte in b"".join(pieces)]
     outcome = run(scenario_of(before, *pieces), "tornadoc")
     answers = outcome.result[1]
     assert [first for first, _ in answers] == ([0x81] if before else []) + [0x88]
@@ -1232,6 +1230,55 @@ def test_faults_on_streams_of_the_general_path():
         return await converse(side, frame(TEXT, "hi", mask=b""), handler=echo(side, open=open_))
 
     assert run(scenario, "tornadoc").result[1][0][1][:2] == b"\x03\xea"
+
+
+@contextlib.asynccontextmanager
+async def fault_and_more(side, **methods):
+    """A socket whose client has sent a fault and much behind it, without reading."""
+    serve(side, echo(side, **methods))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", side.port))
+        await loop.sock_sendall(sock, get("/ws", *UPGRADE, close=False))
+        while not (await loop.sock_recv(sock, 4096)).endswith(b"\r\n\r\n"):
+            pass
+        await Client.wait(loop.sock_sendall(sock, frame(TEXT, "hi", rsv=1) + bytes(5_000_000)))
+        yield sock
+
+
+def test_a_close_frame_arrives_though_the_client_goes_on_sending():
+    async def scenario(side):
+        loop = asyncio.get_running_loop()
+        async with fault_and_more(side) as sock:
+            answer = await Client.wait(loop.sock_recv(sock, 4096))
+            end = await Client.wait(loop.sock_recv(sock, 4096))
+            assert not side.closed.done()
+        await has_closed(side)
+        return frames(answer), end
+
+    outcome = run(scenario, "tornadoc")
+    ((first, data),), end = outcome.result
+    assert (first, data[:2], end) == (0x88, b"\x03\xea", b"")
+    assert outcome.noted[1:] == [("close", None, None)] and outcome.uncaught == []
+
+
+def test_a_client_that_goes_on_after_a_fault_is_dropped():
+    """After as long as one that does not answer a close frame."""
+
+    async def scenario(side):
+        def open_(self, *args):
+            self.ws_connection.stream.io_loop.add_timeout = lambda deadline, callback: loop.call_later(0.2, callback)
+
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            async with fault_and_more(side, open=open_) as sock:
+                while True:
+                    await loop.sock_sendall(sock, bytes(1000))
+                    await asyncio.sleep(0.01)
+        await has_closed(side)
+
+    assert run(scenario, "tornadoc").uncaught == []
 
 
 def test_a_fault_after_the_close_frame_of_the_server():
