@@ -91,8 +91,10 @@ TORNADO: dict[str, Exclusion] = {
     "httpserver_test/HTTPServerRawTest.test_malformed_first_line_log": Exclusion(_HURRIED + "0.05 s for a request", UNSTEADY),
     "httpserver_test/HTTPServerRawTest.test_malformed_headers": Exclusion(_HURRIED + "0.05 s for a request", UNSTEADY),
     "ioloop_test/TestIOLoop.test_add_callback_wakeup*": Exclusion(_HURRIED + "5 ms, or 0.2 s, for a callback", UNSTEADY),
-    "iostream_test/*.test_read_until_with_close_after_second_packet": Exclusion(
-        _HURRIED + "0.1 s for the other end of a TLS connection, which closes without having read all", UNSTEADY
+    "iostream_test/TestIOStreamSSL*.test_read_until_with_close_after_second_packet": Exclusion(
+        "closes a TLS connection right behind the data: where the process has to wait for its processor, they are lost in "
+        "one of six runs, with Tornado alone as with tornadoc",
+        UNSTEADY,
     ),
     "locks_test/EventTest.test_event_timeout": Exclusion(_HURRIED + "1 s for some iterations of the loop", UNSTEADY),
     "simple_httpclient_test/*.test_response_times": Exclusion(_HURRIED + "1 s for a request", UNSTEADY),
