@@ -84,6 +84,7 @@ _COALESCED = "small chunks come together, as in Tornado 6.6, and not one by one,
 
 TORNADO: dict[str, Exclusion] = {
     "api_test/APISnapshotTest.test_api_snapshot": Exclusion(_SNAPSHOT, since=11),
+    "autoreload_test/AutoreloadTest.*": Exclusion(_HURRIED + "4 s for a program that waits for 1 s and starts again", UNSTEADY),
     "gen_test/RunnerGCTest.test_gc": Exclusion(_HURRIED + "0.2 s for a full garbage collection", UNSTEADY),
     "gen_test/GenBasicTest.test_multi_performance": Exclusion(_HURRIED + "1 s for 2000 futures", UNSTEADY),
     "gen_test/WaitIteratorTest.test_no_ref": Exclusion(_HURRIED + "0.1 s for some iterations of the loop", UNSTEADY),
