@@ -279,6 +279,7 @@ static void test_accept(void)
 
     /* Linux hands over a connection that is gone already; another system may pass over it. */
     reset(open_client(listener));
+    wait_for(listener, POLLIN);
     enum td_status status = td_sock_accept(listener, true, &fd, &peer, &len);
     CHECK(status == TD_OK || status == TD_AGAIN, "status %d, errno %d", status, errno);
     if (status == TD_OK) {
@@ -290,7 +291,8 @@ static void test_accept(void)
     int client = open_client(listener);
     CHECK(send(client, "hello", 5, 0) == 5, "send");
     close(client);
-    CHECK(td_sock_accept(listener, true, &fd, &peer, &len) == TD_OK, "a client that sent and closed");
+    CHECK(wait_for(listener, POLLIN) && td_sock_accept(listener, true, &fd, &peer, &len) == TD_OK,
+          "a client that sent and closed");
     size_t count;
     CHECK(wait_for(fd, POLLIN) && td_sock_recv(fd, buffer, 10, &count) == TD_OK && count == 5, "its bytes");
     CHECK(wait_for(fd, POLLIN) && td_sock_recv(fd, buffer, 10, &count) == TD_EOF, "its end");

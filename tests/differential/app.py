@@ -53,6 +53,7 @@ def servers(static):
         "small_chunk": serve(chunk_size=16),
         "idle": serve(idle_connection_timeout=0.3),
         "body_timeout": serve(body_timeout=0.3),
+        "long_body_timeout": serve(body_timeout=60),
         "decompress": serve(decompress_request=True, max_body_size=2000, chunk_size=256),
         "stream_decompress": serve(decompress_request=True),
     }

@@ -25,20 +25,25 @@ def test_accept_fails_for_a_while(kind, implementation, error, subject):
     server = subject(kind, implementation)
     with server.client() as known:
         server.exchange(known)
+        began = time.monotonic()
         with faults(server.pid, f"{scenarios.ACCEPTING}:error={error}", also=POLL) as trace:
             new = server.client()
             trace.wait()
+            # Not at once, where the last test's line is younger than a second.
+            wait_until(lambda: server.log_size() > 0, "nothing was logged")
             time.sleep(WATCHED)  # what is counted is what happens meanwhile
             server.exchange(known)
             accepts, polls = trace.count("accept4", "accept"), trace.count(*POLL)
+        seconds = time.monotonic() - began
         with new:
             server.exchange(new)
         server.exchange(known)
     server.serves()
     records = server.records()
-    assert accepts <= 10, f"{accepts} calls of accept"
-    assert polls <= 50, f"{polls} waits for events"
-    assert 1 <= len(records) <= 3, records
+    # On a busy machine the time in which all that happens is longer than what was slept.
+    assert accepts <= 6 + 4 * seconds, f"{accepts} calls of accept in {seconds} s"
+    assert polls <= 30 + 20 * seconds, f"{polls} waits for events in {seconds} s"
+    assert 1 <= len(records) <= 2 + seconds, f"{records} in {seconds} s"
     assert all(level == "ERROR" and f"[Errno {scenarios.number(error)}]" in text for _, level, _, text in records), records
 
 
@@ -79,15 +84,17 @@ def test_out_of_descriptors(kind, implementation, subject):
     server.serves()
     limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     clients = []
+    began = time.monotonic()
     try:
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (server.highest_descriptor() + 4, limits[1]))
         for _ in range(10):
             clients.append(server.client())
         wait_until(lambda: server.log_size() > 0, "nothing was logged")
-        cpu = server.cpu()
+        cpu, since = server.cpu(), time.monotonic()
         time.sleep(WATCHED)
-        cpu = server.cpu() - cpu
+        cpu, watched = server.cpu() - cpu, time.monotonic() - since
         records = server.records()
+        seconds = time.monotonic() - began
         for sock in clients:
             sock.close()
         server.serves()  # still under the limit
@@ -95,7 +102,8 @@ def test_out_of_descriptors(kind, implementation, subject):
         for sock in clients:
             sock.close()
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
-    assert cpu < 0.05 * WATCHED, f"{cpu} s of processor time"
-    assert 1 <= len(records) <= 3, records
+    # A server that spins has a quarter of a processor even beside seven others on two.
+    assert cpu < 0.1 * watched, f"{cpu} s of processor time in {watched} s"
+    assert 1 <= len(records) <= 2 + seconds, f"{records} in {seconds} s"
     assert all(text == "OSError: [Errno 24] Too many open files" for *_, text in records), records
     server.serves()

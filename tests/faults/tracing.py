@@ -123,9 +123,11 @@ class Subject:
             assert answer == b"ping", answer
 
     def serves(self):
-        """A request on a connection of its own succeeds."""
+        """A request on a connection of its own succeeds. The server has closed it, too: it makes no more system calls for it."""
         with self.client() as sock:
             self.exchange(sock)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
 
     def records(self):
         """What has been logged since the last call, as (logger, level, message, error)."""

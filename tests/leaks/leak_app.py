@@ -165,7 +165,7 @@ class Lingers(RequestHandler):
         poll = select.poll()
         poll.register(self.request.connection.stream.socket, select.POLLHUP)
         self.finish(LARGE)
-        assert poll.poll(10_000)
+        assert poll.poll(60_000)
 
 
 class LargePieces(RequestHandler):

@@ -144,7 +144,7 @@ class Served:
 
     async def quiet(self):
         """Until every connection is gone and no handler runs."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         calm = 0
         while calm < 5:
             busy = [s for s in self.servers.values() if s._connections] or len(asyncio.all_tasks()) > 1

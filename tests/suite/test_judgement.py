@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import suite_runner
 import suite_variants
-from suite_exclusions import FAILS, FLAKY, SKIPPED, Exclusion
+from suite_exclusions import FAILS, FLAKY, SKIPPED, UNSTEADY, Exclusion
 from suite_runner import Report
 
 
@@ -36,6 +36,8 @@ def test_a_module_without_tests_is_a_failure() -> None:
         (FAILS, "skipped", []),
         (FLAKY, "failed", []),
         (FLAKY, "passed", []),
+        (UNSTEADY, "failed", ["FAILING EACH TIME Case.test_a\nwhy"]),
+        (UNSTEADY, "passed", []),
     ],
 )
 def test_an_exclusion_has_to_be_needed(pattern: str, kind: str, outcome: str, expected: list[str]) -> None:
@@ -45,6 +47,36 @@ def test_an_exclusion_has_to_be_needed(pattern: str, kind: str, outcome: str, ex
 def test_an_exclusion_has_to_name_a_test() -> None:
     exclusions = {"Case.test_gone": Exclusion("reason"), "Case.test_not_run": Exclusion("reason", SKIPPED)}
     assert suite_runner.judge(report(test_a="passed"), exclusions) == ["EXCLUDED, BUT THERE IS NO SUCH TEST Case.test_gone"]
+
+
+UNSTEADY_ONES = {"Case.test_a": Exclusion("reason", UNSTEADY), "Case.test_b": Exclusion("reason", UNSTEADY)}
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([dict(test_a="passed", test_b="passed")], []),
+        ([dict(test_a="failed", test_b="passed"), dict(test_a="passed", test_b="failed")], []),
+        ([dict(test_a="failed", test_b="passed")] * suite_runner.ATTEMPTS, ["FAILING EACH TIME Case.test_a\nwhy"]),
+        (
+            [dict(test_a="failed", test_b="passed", test_c="failed")],
+            ["FAILING EACH TIME Case.test_a\nwhy", "NEWLY FAILING Case.test_c\nwhy"],
+        ),
+        ([dict(test_a="failed", test_b="passed"), dict(test_a="passed", test_c="failed")], ["NEWLY FAILING Case.test_c\nwhy"]),
+    ],
+)
+def test_unsteady_tests_have_to_pass_once(runs: list[dict[str, str]], expected: list[str]) -> None:
+    left = [report(**{"test_b": "passed", **outcomes}) for outcomes in runs]
+    made = suite_runner.run_patiently(lambda: left.pop(0), UNSTEADY_ONES)
+    assert suite_runner.judge(made, UNSTEADY_ONES) == expected
+    assert left == []
+
+
+def test_a_crash_of_an_unsteady_test_counts_at_once() -> None:
+    crashed = Report(outcomes={"Case.test_a": ("failed", suite_runner.CRASHED), "Case.test_b": ("passed", "")})
+    left = [crashed]
+    made = suite_runner.run_patiently(lambda: left.pop(0), UNSTEADY_ONES)
+    assert suite_runner.judge(made, UNSTEADY_ONES) == [f"FAILING EACH TIME Case.test_a\n{suite_runner.CRASHED}"]
 
 
 def test_loops_of_the_standard_library_are_a_problem() -> None:
@@ -62,7 +94,7 @@ def child(tmp_path, monkeypatch):
             "import faulthandler, os, time, unittest\n\n\nclass Case(unittest.TestCase):\n" + source
         )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.setattr(suite_runner, "LIMIT", 2)
+        monkeypatch.setattr(suite_runner, "LIMIT", 8)
         return suite_runner._run([str(suite_runner.HERE / "plain_child.py"), "cases"], {})
 
     return run

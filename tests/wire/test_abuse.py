@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import socket
+import threading
 import time
 
 import pytest
@@ -19,7 +20,7 @@ def nothing_left(server, quiet):
     """No descriptor stays open after a test."""
     before = server.descriptors()
     yield
-    support.wait_until(lambda: server.descriptors() <= before, 10, "descriptors are left open")
+    support.wait_until(lambda: server.descriptors() <= before, support.PATIENCE, "descriptors are left open")
 
 
 def garbage(rng):
@@ -43,9 +44,12 @@ def garbage(rng):
     return bytes(data)
 
 
-def annoy(server, seed, connections):
+def annoy(server, seed, connections, enough=lambda: True):
+    """So many connections, and more until it is enough."""
     rng = random.Random(seed)
-    for _ in range(connections):
+    made = 0
+    while made < connections or not enough():
+        made += 1
         sock = server.client(timeout=5)
         try:
             data = garbage(rng)
@@ -82,13 +86,15 @@ def test_garbage(server):
 
 def test_stress(server):
     """Twenty clients of garbage, and one that is always served."""
-    slowest = 0
-    with Crowd(20, lambda number: annoy(server, 100 + number, 60)) as crowd:
-        served = 0
-        while any(t.is_alive() for t in crowd.threads) or served < 20:
-            slowest = max(slowest, server.healthy())
-            served += 1
-    assert slowest < 2
+    served = threading.Event()
+    with Crowd(20, lambda number: annoy(server, 100 + number, 60, served.is_set)) as crowd:
+        try:
+            for _ in range(20):
+                server.healthy()
+        finally:
+            served.set()
+        while any(t.is_alive() for t in crowd.threads):
+            server.healthy()
     assert errors(server.records()) == []
 
 
@@ -105,21 +111,26 @@ def test_half_request_then_reset(server):
 def test_slow_clients(server):
     """Ten clients that send a byte at a time; a healthy one beside them doesn't wait for them."""
     request = post("/dump/slow", b"abcdef")
+    served = threading.Event()
 
     def slow(number):
         with server.client(timeout=30) as sock:
             for i in range(len(request)):
+                if i == len(request) - 1:
+                    served.wait()
                 sock.sendall(request[i : i + 1])
                 time.sleep(0.005)
             answer = support.read_answer(sock)
             assert b"body=b'abcdef'" in answer
 
     with Crowd(10, slow) as crowd:
-        answers = 0
+        try:
+            for _ in range(20):
+                server.healthy()
+        finally:
+            served.set()
         while any(t.is_alive() for t in crowd.threads):
             server.healthy()
-            answers += 1
-    assert answers > 3
 
 
 def test_client_that_never_reads(server):
@@ -170,20 +181,26 @@ def test_lingering(server, path, answer, amount):
     A moderate one is taken in to its end; a client that sends more may be stopped, and still finds the answer.
     """
     size = 1 << 30 if path == "/dump" else amount
-    with server.client(timeout=10) as sock:
+    began = time.monotonic()
+
+    def may_be_stopped():
+        """A client that takes longer than the server lingers may be stopped, too."""
+        return amount > 1 << 20 or time.monotonic() - began > 2
+
+    with server.client() as sock:
         sock.sendall(get(path, "Content-Length: %d" % size, method="POST"))
         try:
             for _ in range(amount // 10000):
                 sock.sendall(b"x" * 10000)
             sock.shutdown(socket.SHUT_WR)
         except OSError as e:
-            assert amount > 1 << 20, "the server resets: %r" % e
+            assert may_be_stopped(), "the server resets: %r" % e
         data = b""
         try:
             while piece := sock.recv(65536):
                 data += piece
         except ConnectionError:
-            assert amount > 1 << 20
+            assert may_be_stopped()
     assert answer in data
     assert errors(server.records()) == []
 
@@ -226,11 +243,10 @@ def test_one_byte_chunks(server):
             answers.append(support.read_answer(sock))
 
     with Crowd(1, send) as crowd:
-        times = [server.healthy()]
+        server.healthy()
         while any(t.is_alive() for t in crowd.threads):
-            times.append(server.healthy())
+            server.healthy()
     assert answers[0].endswith(b"%d" % count)
-    assert max(times) < 5  # on a busy machine
     assert server.resident() - before < 16 << 20
 
 
@@ -243,18 +259,20 @@ def test_out_of_descriptors(server):
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (server.descriptors() + 5, limits[1]))
         for _ in range(20):
             clients.append(server.client())
+        since = time.monotonic()
         server.records()
         cpu = server.cpu()
         time.sleep(1)
         cpu = server.cpu() - cpu
         records = server.records()
+        seconds = time.monotonic() - since
     finally:
         for sock in clients:
             sock.close()
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
-    assert cpu < 0.2, cpu
-    assert len(records) <= 3, records
-    assert server.healthy() < 5  # after a pause of half a second, on a busy machine
+    assert cpu < 0.2 * seconds, (cpu, seconds)
+    assert len(records) <= 2 + seconds, (records, seconds)
+    server.healthy()
 
 
 def test_many_connections(server):

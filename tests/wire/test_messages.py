@@ -140,12 +140,12 @@ def test_continue(server, value, sent):
     with server.client() as sock:
         sock.sendall(get("/dump", "Expect: " + value, "Content-Length: 3", method="POST"))
         server.sync()
-        sock.setblocking(False)
         if sent:
             assert sock.recv(1000) == CONTINUE
+        sock.setblocking(False)
         with pytest.raises(BlockingIOError):
             sock.recv(1000)
-        sock.settimeout(5)
+        sock.settimeout(support.PATIENCE)
         sock.sendall(b"abc")
         answer = support.read_answer(sock)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and b"body=b'abc'" in answer

@@ -9,7 +9,7 @@ class Case:
 
     name: unique; -k finds it.
     steps: bytes to send, or tuples naming a step of harness.Exchange: ("settle",), ("eof",), ("close",), ("reset",),
-        ("expect", bytes), ("length", n), ("until_close",).
+        ("expect", bytes), ("length", n), ("until_close",), ("in_time", seconds).
     server: the listener's name in app.py.
     modes: which of the harness's modes make sense ("whole", "bytes", "random").
     logs: "ordered", "unordered" or "ignored".

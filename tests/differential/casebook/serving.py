@@ -362,11 +362,13 @@ add("small_buffer_slow", get("/slow?n=1") + PLAIN * 10, server="small_buffer", m
 
 # Timeouts.
 add("idle_at_start", ("until_close",), server="idle", modes="w")
-add("idle_in_head", b"GET /dump HT", ("until_close",), server="idle", modes="w")
-add("idle_after_answer", PLAIN, ("until_close",), server="idle", modes="w")
+IDLE_TIME = ("in_time", 0.3)  # the listener's
+add("idle_in_head", b"GET /dump HT", IDLE_TIME, ("until_close",), server="idle", modes="w")
+add("idle_after_answer", PLAIN, IDLE_TIME, ("until_close",), server="idle", modes="w")
 add(
     "idle_body_is_free",
     get("/dump", "Content-Length: 3", method="POST"),
+    IDLE_TIME,
     ("nap", 0.5),
     b"abc",
     ("until_close",),
@@ -402,7 +404,7 @@ add(
     b"bc",
     ("settle",),
     PLAIN,
-    server="body_timeout",
+    server="long_body_timeout",
 )
 add(
     "body_timeout_by_handler",
