@@ -283,9 +283,11 @@ def test_a_duplicate_keeps_the_old_registration_in_the_kernel(loop: Any):
             left.close()
             other, far = pair()
             with far:
-                os.dup2(other.fileno(), number)
-                other.close()
-                with socket.socket(fileno=number) as reused:
+                if other.fileno() != number:
+                    os.dup2(other.fileno(), number)
+                    other.close()
+                    other = socket.socket(fileno=number)
+                with other as reused:
                     task = await started(loop.sock_recv(reused, 10))
                     right.send(b"for the copy")
                     await asyncio.sleep(0)
