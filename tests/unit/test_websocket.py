@@ -173,6 +173,8 @@ async def has_closed(side):
         await asyncio.wait_for(side.closed, PATIENCE)
     else:
         await asyncio.wait([side.closed], timeout=0.5)
+        for _ in range(20):  # where the machine stood still for the time, what it left out
+            await asyncio.sleep(0)
 
 
 async def converse(side, *pieces, headers=(), handler=None, path="/ws", **settings):
