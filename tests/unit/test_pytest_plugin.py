@@ -47,6 +47,7 @@ def run(folder, *arguments, mode=None, conftest=CONFTEST):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TORNADOC", "PYTEST_"))}
     if mode is not None:
         environment["TORNADOC"] = mode
+    environment["ASYNC_TEST_TIMEOUT"] = "60"
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", *arguments, "test_it.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment, check=False)

@@ -108,7 +108,7 @@ def test_a_buffer_whose_release_interferes(loop, what):
         buffer = Buffer()
         b.write(b"abc")
         try:
-            result = await asyncio.wait_for(a.read_into(buffer, partial=True), 5)
+            result = await asyncio.wait_for(a.read_into(buffer, partial=True), 20)
         except StreamClosedError:
             result = "closed"
         a.close()

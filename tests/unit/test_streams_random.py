@@ -162,7 +162,11 @@ async def play(iostreams, program):
 def tcp_pair():
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
-        return client, server.accept()[0]
+        ends = client, server.accept()[0]
+    for end in ends:
+        # What is sent does not wait for the acknowledgement of what was sent before.
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return ends
 
 
 def take(peer):

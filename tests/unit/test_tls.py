@@ -1,6 +1,7 @@
 """HTTPServer over TLS: Tornado and tornadoc agree on what clients and handlers see."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import shutil
@@ -303,8 +304,10 @@ def test_a_handshake_has_the_time_of_a_head(side):
         async with serve(side, idle_connection_timeout=0.2) as server:
             client = await TLSClient.open(server.port)
             client.send_raw(HANDSHAKE)
-            assert not await client.receive()
-            assert not server.server._connections
+            # Where the machine stands still for so long, the bytes come when the time is over, and are answered with a reset.
+            with contextlib.suppress(ConnectionResetError):
+                assert not await client.receive()
+            await until(lambda: not server.server._connections)
             client.close()
 
     run(main())

@@ -140,10 +140,10 @@ def test_a_stream_that_was_read_from_keeps_what_it_has(loop):
             client.send(b"PROXY 5.6.7.8\r\n" + request("/") + request("/"))
             first = [(await client.answer()).body for _ in range(2)]
             general = is_native(port.server.connection)
+            before = port.server.connection
             other = await port.client()
             other.send(b"PROXY 8.7.6.5\r\n")
-            await settle(20)
-            await asyncio.sleep(0.01)
+            await until(lambda: port.server.connection is not before)
             return first, general, (await other.get("/")).body, is_native(port.server.connection)
 
     assert run_on(loop, main()) == ([b"5.6.7.8"] * 2, False, b"8.7.6.5", True)
