@@ -25,10 +25,12 @@ def loop():
         yield loop
 
 
-#: The debug mode that comes with -X dev tells of callbacks that took long, as each may on a busy machine.
+#: The debug mode that comes with -X dev tells of callbacks that took long, as each may on a busy machine. And what a script
+#: starts in the background ignores SIGINT.
 CALM = """
-import logging
+import logging, signal
 logging.getLogger("asyncio").addFilter(lambda record: not record.msg.startswith("Executing"))
+signal.signal(signal.SIGINT, signal.default_int_handler)
 """
 
 
@@ -42,10 +44,13 @@ def run_program(source, send=None, **options):
         **options,
     )
     with process:
-        if send is not None:
-            assert process.stdout.readline() == "ready\n"
-            process.send_signal(send)
-        out, err = process.communicate(timeout=120)
+        try:
+            if send is not None:
+                assert process.stdout.readline() == "ready\n"
+                process.send_signal(send)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     return process.returncode, out, err
 
 
