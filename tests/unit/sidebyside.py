@@ -120,7 +120,7 @@ class Side:
             # The server may have reset the connection: that is in the answer.
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-        return re.sub(rb"\r\nDate: [^\r]*", b"\r\nDate: now", answer)
+        return re.sub(rb"(\r\n(?i:Date)): [^\r]*", rb"\1: now", answer)
 
     async def get(self, path="/", *headers, **options):
         return await self.fetch(get(path, *headers, **options))
