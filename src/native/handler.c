@@ -101,19 +101,28 @@ PyObject *handler_headers(HandlerObject *self)
     return object;
 }
 
+static bool has_list(const HandlerObject *self)
+{
+    return self->buffer != NULL && !PyBytes_CheckExact(self->buffer);
+}
+
 PyObject *handler_buffer_list(HandlerObject *self)
 {
-    if (self->buffer == NULL || PyBytes_CheckExact(self->buffer)) {
-        PyObject *list = PyList_New(self->buffer ? 1 : 0);
-        if (list == NULL) {
-            return NULL;
-        }
-        if (self->buffer != NULL) {
-            PyList_SET_ITEM(list, 0, self->buffer);
-        }
-        self->buffer = list;
+    if (has_list(self)) {
+        return self->buffer;
     }
-    return self->buffer;
+    /* This may start the collector, and a finalizer write. */
+    PyObject *list = PyList_New(0);
+    if (list == NULL || has_list(self)) {
+        Py_XDECREF(list);
+        return list ? self->buffer : NULL;
+    }
+    if (self->buffer != NULL && PyList_Append(list, self->buffer) < 0) {
+        Py_DECREF(list);
+        return NULL;
+    }
+    Py_XSETREF(self->buffer, list);
+    return list;
 }
 
 /* The key of 200 in httputil.responses, if that is an int: as a rule, a member of HTTPStatus. The lookup of an equal number would

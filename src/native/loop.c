@@ -397,11 +397,14 @@ PyDoc_STRVAR(ready_handles_doc, "_ready_handles($self, /)\n--\n\nThe ready queue
 
 static PyObject *loop_ready_handles(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *list = PyList_New((Py_ssize_t)self->ready_count);
+    /* This may start the collector, and a finalizer add to the queue: how long it is counts only from here on. */
+    PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < self->ready_count; i++) {
         PyObject *handle = self->ready[(self->ready_head + i) & (self->ready_size - 1)];
         handle_track(self->state, handle); /* who looks may keep it */
-        PyList_SET_ITEM(list, (Py_ssize_t)i, Py_NewRef(handle));
+        if (PyList_Append(list, handle) < 0) {
+            Py_CLEAR(list);
+        }
     }
     return list;
 }
@@ -410,9 +413,11 @@ PyDoc_STRVAR(timer_handles_doc, "_timer_handles($self, /)\n--\n\nThe timers that
 
 static PyObject *loop_timer_handles(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *list = PyList_New((Py_ssize_t)self->timers.count);
+    PyObject *list = PyList_New(0); /* as above */
     for (size_t i = 0; list != NULL && i < self->timers.count; i++) {
-        PyList_SET_ITEM(list, (Py_ssize_t)i, Py_NewRef((PyObject *)self->timers.heap[i]->owner));
+        if (PyList_Append(list, self->timers.heap[i]->owner) < 0) {
+            Py_CLEAR(list);
+        }
     }
     return list;
 }

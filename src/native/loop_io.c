@@ -423,8 +423,10 @@ static PyObject *method_watched(LoopObject *self, PyObject *Py_UNUSED(ignored))
         if (watch == NULL || watch->events == 0) {
             continue;
         }
-        PyObject *entry = Py_BuildValue("(iOOO)", watch->fd, watch->file ? watch->file : Py_None,
-                                        watch->reader ? watch->reader : Py_None, watch->writer ? watch->writer : Py_None);
+        /* References of its own: a tuple that is made may start the collector, and a finalizer remove the watch. */
+        PyObject *entry =
+            Py_BuildValue("(iNNN)", watch->fd, Py_NewRef(watch->file ? watch->file : Py_None),
+                          Py_NewRef(watch->reader ? watch->reader : Py_None), Py_NewRef(watch->writer ? watch->writer : Py_None));
         if (entry == NULL || PyList_Append(list, entry) < 0) {
             Py_CLEAR(list);
         }

@@ -610,8 +610,8 @@ def executor(world):
     future = world.loop.run_in_executor(None, int)
     future.add_done_callback(lambda future: world.fire("executed"))
     # The world's patience is counted in turns. What runs after that in the only thread shows that it is done.
-    executor.submit(int).result(10)
-    world.again = lambda: world.loop.run_in_executor(None, int) and None
+    executor.submit(int).result(20)
+    world.again = lambda: world.loop.run_in_executor(None, int) and executor.submit(int).result(20)
 
 
 @hook

@@ -33,18 +33,17 @@ def connect_refused(world):
 
 
 def connecting(world, accepts):
-    listener = socket.create_server(("127.0.0.1", 0))
-    world.sockets.append(listener)
-    address = listener.getsockname()
-    if not accepts:
-        listener.close()
-    sock = socket.socket()
-    world.sockets.append(sock)
+    # A port that is bound and not listened on refuses; one that is free might be another process's by then.
+    listener, sock = socket.socket(), socket.socket()
+    world.sockets += listener, sock
+    listener.bind(("127.0.0.1", 0))
+    if accepts:
+        listener.listen()
     _, world.peer = world.pair()
     stream = world.module("iostream").IOStream(sock)
     adopt(world, stream)
     stream.set_close_callback(lambda: world.note("close callback"))
-    fires_after(world, "connected", stream.connect(address))
+    fires_after(world, "connected", stream.connect(listener.getsockname()))
 
 
 def contexts():

@@ -101,11 +101,11 @@ class Client:
 
     async def rest(self):
         """What comes until the server closes; a reset counts as closing."""
-        data = b""
+        data = bytearray()  # megabytes of it grow in place
         with contextlib.suppress(ConnectionError):
             while piece := await asyncio.wait_for(self.reader.read(65536), PATIENCE):
                 data += piece
-        return data
+        return bytes(data)
 
     def close(self):
         with contextlib.suppress(RuntimeError):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import tornado.httputil
-from sidebyside import compare, get, run
+from sidebyside import at_every_collection, compare, get, run
 
 
 class Text(str):
@@ -261,3 +261,30 @@ def test_each_answer_has_headers_of_its_own():
 
     answers = compare(scenario).result
     assert answers[0] == answers[1] == answers[2]
+
+
+def test_what_a_collection_writes_while_somebody_looks_at_the_buffer():
+    async def scenario(side):
+        class Handler(side.RequestHandler):
+            def get(self):
+                kept = []
+                written = []
+
+                def write():
+                    written.append(f"{len(written)} ")
+                    self.write(written[-1])
+
+                with at_every_collection(write):
+                    for _ in range(50):
+                        self.clear()
+                        written.clear()
+                        kept.append([])  # or its memory would be used again, and none be made, which starts collections
+                        kept.append(self._write_buffer)
+                assert b"".join(self._write_buffer) == "".join(written).encode()
+                self.clear()
+                self.write("fine")
+
+        side.serve(side.Application([("/", Handler)]))
+        return await side.body()
+
+    assert compare(scenario).result == (200, b"fine")

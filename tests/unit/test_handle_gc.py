@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import socket
 import warnings
 import weakref
 
 import pytest
+from sidebyside import at_every_collection
 
 import tornadoc
 
@@ -131,3 +133,50 @@ def test_the_ready_queue_may_be_assigned_to_itself(make_loop):
     loop.run_forever()
     loop.close()
     assert seen == [1]
+
+
+@pytest.mark.parametrize("kind", ["_ready", "_scheduled"])
+@LOOPS
+def test_a_queue_that_grows_while_it_is_listed(make_loop, kind):
+    loop = make_loop()
+
+    def grow():
+        for _ in range(50):
+            loop.call_soon(list) if kind == "_ready" else loop.call_later(1000, list)
+
+    grow()
+    kept = []
+    with at_every_collection(grow):
+        for _ in range(100):
+            # Its memory, or that of a list before it, would be used again: what is made of memory at hand starts no collection.
+            kept.append([])
+            kept.append(list(getattr(loop, kind)))
+    assert len(kept[1]) >= 50 and all(isinstance(handle, asyncio.Handle) for listed in kept for handle in listed)
+    loop.close()
+
+
+def test_watches_that_go_while_they_are_listed():
+    loop = tornadoc.EventLoop()
+    pairs = [socket.socketpair() for _ in range(20)]
+    descriptors = [sock.fileno() for pair in pairs for sock in pair]
+
+    def change():
+        for fd in descriptors:
+            loop.remove_reader(fd)
+        for fd in descriptors:
+            loop.add_reader(fd, list, fd)
+
+    change()
+    kept = []
+    with at_every_collection(change):
+        for _ in range(50):
+            kept += loop._watched()  # kept as above
+    assert len(kept) >= 50
+    for fd, _, reader, writer in kept:
+        assert reader._args in ((fd,), None) and writer is None  # None once it was removed
+    for fd in descriptors:
+        loop.remove_reader(fd)
+    loop.close()
+    for pair in pairs:
+        for sock in pair:
+            sock.close()

@@ -140,8 +140,9 @@ def test_timeouts(io_loop):
     seen = []
     now = io_loop.time()
     assert abs(now - time.time()) < 60
-    io_loop.call_later(0.02, seen.append, "second")
+    # In this order: the machine may stop for longer than the difference between the two calls.
     io_loop.add_timeout(datetime.timedelta(milliseconds=1), seen.append, "first")
+    io_loop.call_later(0.02, seen.append, "second")
     io_loop.call_at(now - 100, seen.append, "past")
     io_loop.add_timeout(int(now), seen.append, "integer")
     removed = io_loop.add_timeout(now + 0.001, seen.append, "removed")
