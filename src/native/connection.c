@@ -254,7 +254,7 @@ void conn_close_gracefully(ServerConnectionObject *self)
 PyObject *conn_address(ServerConnectionObject *self)
 {
     if (self->address == NULL) {
-        self->address = convert_address(&self->peer.any, sizeof(self->peer));
+        return native_fill(&self->address, convert_address(&self->peer.any, sizeof(self->peer)));
     }
     return self->address;
 }
@@ -290,10 +290,9 @@ PyObject *conn_context(ServerConnectionObject *self)
         PyObject *address = conn_address(self);
         PyObject *server = self->server ? (PyObject *)self->server : Py_None;
         PyObject *protocol = address ? conn_protocol(self) : NULL;
-        if (protocol != NULL) {
-            self->context = PyObject_CallFunction(BOUND(self->state, make_context), "OiON", address,
-                                                  (int)self->peer.any.sa_family, server, protocol);
-        }
+        return protocol ? native_fill(&self->context, PyObject_CallFunction(BOUND(self->state, make_context), "OiON", address,
+                                                                            (int)self->peer.any.sa_family, server, protocol))
+                        : NULL;
     }
     return self->context;
 }
@@ -302,7 +301,7 @@ PyObject *conn_stream(ServerConnectionObject *self)
 {
     if (self->stream == NULL) {
         PyObject *make = self->tls == NULL ? BOUND(self->state, make_stream) : BOUND(self->state, tls_stream);
-        self->stream = PyObject_CallFunction(make, "Oi", (PyObject *)self, is_closed(self) ? -1 : self->fd);
+        return native_fill(&self->stream, PyObject_CallFunction(make, "Oi", (PyObject *)self, is_closed(self) ? -1 : self->fd));
     }
     return self->stream;
 }

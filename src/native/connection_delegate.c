@@ -16,10 +16,10 @@
  */
 static int start_task(ServerConnectionObject *self)
 {
-    if (self->run_task == NULL) {
-        self->run_task = PyObject_CallNoArgs(BOUND(self->state, delegate_task));
+    if (self->run_task != NULL) {
+        return 0;
     }
-    return self->run_task == NULL ? -1 : 0;
+    return native_fill(&self->run_task, PyObject_CallNoArgs(BOUND(self->state, delegate_task))) == NULL ? -1 : 0;
 }
 
 void conn_end_task(ServerConnectionObject *self)

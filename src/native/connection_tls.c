@@ -168,6 +168,7 @@ PyObject *conn_tls_parts(ServerConnectionObject *self)
         memcpy(p, segment->data, segment->len);
         p += segment->len;
     }
-    return Py_BuildValue("(OOOONnO)", tls->object, tls->ssl, tls->incoming, tls->outgoing, records, (Py_ssize_t)tls->in_flight,
-                         tls->handshaking ? Py_False : Py_True);
+    /* References of its own: a tuple that is made may start the collector, and a finalizer close the connection. */
+    return Py_BuildValue("(NNNNNnO)", Py_NewRef(tls->object), Py_NewRef(tls->ssl), Py_NewRef(tls->incoming),
+                         Py_NewRef(tls->outgoing), records, (Py_ssize_t)tls->in_flight, tls->handshaking ? Py_False : Py_True);
 }

@@ -350,7 +350,7 @@ static PyObject *get_request_start_line(ExchangeObject *self, void *Py_UNUSED(cl
         if (self->head == NULL) {
             Py_RETURN_NONE;
         }
-        self->request_start_line = request_start_line(self->state, self->head);
+        return Py_XNewRef(native_fill(&self->request_start_line, request_start_line(self->state, self->head)));
     }
     return Py_XNewRef(self->request_start_line);
 }
@@ -367,7 +367,7 @@ static PyObject *get_request_headers(ExchangeObject *self, void *Py_UNUSED(closu
         if (self->head == NULL) {
             Py_RETURN_NONE;
         }
-        self->request_headers = headers_from_head(self->state, self->head);
+        return Py_XNewRef(native_fill(&self->request_headers, headers_from_head(self->state, self->head)));
     }
     return Py_XNewRef(self->request_headers);
 }

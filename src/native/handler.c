@@ -50,7 +50,7 @@ static int add_text(HeadersObject *headers, PyObject *name, const char *text, si
     return status;
 }
 
-/* The default headers of an answer of that second, kept for the next one. Borrowed dict or NULL. */
+/* The default headers of an answer of that second, kept for the next one. New reference to a dict, or NULL. */
 static PyObject *default_headers(struct native_state *state, time_t second)
 {
     if (state->default_headers == NULL || state->default_second != second) {
@@ -69,7 +69,7 @@ static PyObject *default_headers(struct native_state *state, time_t second)
         Py_XSETREF(state->default_headers, map);
         state->default_second = second;
     }
-    return state->default_headers;
+    return Py_NewRef(state->default_headers);
 }
 
 PyObject *handler_headers(HandlerObject *self)
@@ -85,6 +85,7 @@ PyObject *handler_headers(HandlerObject *self)
     HeadersObject *headers = (HeadersObject *)object;
     PyObject *defaults = default_headers(state, (time_t)self->date);
     headers->map = defaults ? PyDict_Copy(defaults) : NULL;
+    Py_XDECREF(defaults);
     char number[24];
     if (headers->map == NULL ||
         (self->etag[0] != '\0' && add_text(headers, TEXT(state, etag), self->etag, strlen(self->etag)) < 0) ||
@@ -97,8 +98,7 @@ PyObject *handler_headers(HandlerObject *self)
         Py_DECREF(object);
         return NULL;
     }
-    self->headers = object;
-    return object;
+    return native_fill(&self->headers, object);
 }
 
 static bool has_list(const HandlerObject *self)
@@ -452,11 +452,10 @@ static PyObject *get_container(HandlerObject *self, void *closure, PyObject *(*m
 {
     struct handler_container *container = (struct handler_container *)field_of(self, closure);
     if (container->unmade && container->object == NULL) {
-        PyObject *made = make();
-        if (made == NULL) {
+        if (native_fill(&container->object, make()) == NULL) {
             return NULL;
         }
-        handler_set_container(container, made);
+        container->unmade = false;
     }
     return get_field(self, closure);
 }

@@ -47,8 +47,7 @@ PyObject *headers_map(HeadersObject *self)
         return self->map;
     }
     if (self->head == NULL) {
-        self->map = PyDict_New();
-        return self->map;
+        return native_fill(&self->map, PyDict_New());
     }
     /* Allocation may run the collector, and with it code that looks at this object: who decodes first wins. */
     struct td_head *head = self->head;
@@ -89,11 +88,10 @@ static int combined_store(HeadersObject *self, PyObject *name, PyObject *value)
 {
     PyObject *combined = full_headers(self)->combined;
     if (combined == NULL) {
-        combined = PyDict_New();
+        combined = native_fill(&full_headers(self)->combined, PyDict_New());
         if (combined == NULL) {
             return -1;
         }
-        Py_XSETREF(full_headers(self)->combined, combined);
     }
     Py_INCREF(combined);
     int status = PyDict_SetItem(combined, name, value);
@@ -316,8 +314,7 @@ int headers_expose(HeadersObject *self)
     }
     Py_XDECREF(names);
     if (status == 0 && full_headers(self)->combined == NULL) {
-        full_headers(self)->combined = PyDict_New();
-        status = full_headers(self)->combined != NULL ? 0 : -1;
+        status = native_fill(&full_headers(self)->combined, PyDict_New()) != NULL ? 0 : -1;
     }
     full_headers(self)->exposed = status == 0;
     return status;

@@ -120,6 +120,22 @@ PyObject *native_alloc(PyTypeObject *type);
 /* tp_new of types whose objects only the native code makes: TypeError. */
 PyObject *native_no_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
+/* Puts `made` (a new reference, or NULL with an exception) into a slot that was empty before it was made. Making an object may
+ * run the collector, and with it code that fills the slot: what is there stays. Borrowed, or NULL. */
+static inline PyObject *native_fill(PyObject **slot, PyObject *made)
+{
+    if (made == NULL) {
+        return NULL;
+    }
+    if (*slot == NULL) {
+        *slot = made;
+    }
+    else {
+        Py_DECREF(made);
+    }
+    return *slot;
+}
+
 /* Makes a heap type from a spec, stores it in *slot and adds it to the module under its last dotted name. 0 or -1. */
 int native_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot);
 /* Adds methods that another file than the type's has. 0 or -1. */

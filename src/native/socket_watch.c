@@ -138,8 +138,7 @@ void socket_watch_release(EngineObject *engine, int fd)
 static SocketWatchObject *create(EngineObject *engine, PyObject *sock, int fd)
 {
     if (engine->sockets == NULL) {
-        engine->sockets = PyDict_New();
-        if (engine->sockets == NULL) {
+        if (native_fill(&engine->sockets, PyDict_New()) == NULL) {
             return NULL;
         }
         engine->release = socket_watch_release;

@@ -113,7 +113,7 @@ static PyObject *make_write_futures(StreamObject *self)
     PyObject *deque = PyObject_CallNoArgs(BOUND(self->state, deque));
     for (size_t i = 0; deque != NULL && i < self->writes_len; i++) {
         const struct stream_write *write = &self->writes[self->writes_start + i];
-        PyObject *pair = Py_BuildValue("(LO)", (long long)write->index, write->future);
+        PyObject *pair = Py_BuildValue("(LN)", (long long)write->index, Py_NewRef(write->future));
         PyObject *result = pair ? PyObject_CallMethodOneArg(deque, NAME(self->state, append), pair) : NULL;
         Py_XDECREF(pair);
         if (result == NULL) {

@@ -84,7 +84,7 @@ static PyObject *get_write_futures(StreamObject *self, void *Py_UNUSED(closure))
         return NULL;
     }
     if (self->write_futures == NULL) {
-        self->write_futures = PyObject_CallNoArgs(BOUND(self->state, deque));
+        return Py_XNewRef(native_fill(&self->write_futures, PyObject_CallNoArgs(BOUND(self->state, deque))));
     }
     return Py_XNewRef(self->write_futures);
 }

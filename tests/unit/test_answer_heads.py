@@ -1,6 +1,7 @@
 """The head of an answer, whatever a handler puts into its headers, has Tornado's bytes or Tornado's error."""
 
 import http
+import operator
 import re
 
 import pytest
@@ -288,3 +289,41 @@ def test_what_a_collection_writes_while_somebody_looks_at_the_buffer():
         return await side.body()
 
     assert compare(scenario).result == (200, b"fine")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["_headers", "path_kwargs", "request.headers", "request.connection._request_start_line",
+     "request.connection._request_headers", "request.connection.context", "request.connection.stream"],
+)  # fmt: skip
+def test_what_is_made_when_it_is_looked_at_is_made_once(path):
+    """Also where a collection, which making it starts, looks at it first."""
+
+    def look(handler):
+        try:
+            return operator.attrgetter(path)(handler)
+        except AttributeError as e:
+            return str(e)
+
+    async def scenario(side):
+        kept = []
+
+        class Handler(side.RequestHandler):
+            def get(self, number):
+                found = []
+                armed = False
+                with at_every_collection(lambda: armed and found.append(look(self))):
+                    for _ in range(int(number)):
+                        kept.append(([], {}))  # or their memory would be used again, which starts no collection
+                    armed = True
+                    found.append(look(self))
+                    armed = False
+                found.append(look(self))
+                side.note(all(one is found[-1] or isinstance(one, str) for one in found))
+                kept.append(found)
+
+        side.serve(side.Application([("/(.*)", Handler)]))
+        for number in range(50):
+            await side.get(f"/{number}")
+
+    assert set(compare(scenario).noted) == {(True,)}
