@@ -52,9 +52,9 @@ from tornadoc._originals import control_characters, function, originals, query_f
 from tornadoc.platform import asyncio as platform_asyncio
 
 try:
-    from _sha1 import sha1  # type: ignore[import-not-found]
+    from _sha1 import sha1 as sha1_of_block  # type: ignore[import-not-found]
 except ImportError:
-    sha1 = hashlib.sha1
+    sha1_of_block = hashlib.sha1
 
 
 _bound = False
@@ -98,7 +98,8 @@ def bind() -> None:
         socket_recv=_socket.socket.recv,
         socket_recv_into=_socket.socket.recv_into,
         socket_send=_socket.socket.send,
-        sha1=sha1,
+        sha1=hashlib.sha1,
+        sha1_of_block=sha1_of_block,
         SSLEOFError=ssl.SSLEOFError,
         SSLError=ssl.SSLError,
         SSLWantReadError=ssl.SSLWantReadError,

@@ -329,6 +329,7 @@ enum native_text {
     X(run_general) \
     X(server_version) \
     X(sha1) \
+    X(sha1_of_block) \
     X(split_host) \
     X(start_task) \
     X(StreamClosedError) \

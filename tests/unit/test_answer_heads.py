@@ -327,3 +327,19 @@ def test_what_is_made_when_it_is_looked_at_is_made_once(path):
             await side.get(f"/{number}")
 
     assert set(compare(scenario).noted) == {(True,)}
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_etag_is_of_the_whole_body_however_long(pieces):
+    async def scenario(side):
+        class Handler(side.RequestHandler):
+            def get(self, size):
+                body = bytes(i * 7 % 251 for i in range(int(size)))
+                cut = len(body) // pieces
+                for i in range(pieces):
+                    self.write(body[i * cut : (i + 1) * cut if i < pieces - 1 else None])
+
+        side.serve(side.Application([("/(.*)", Handler)]))
+        return [await side.get(f"/{size}") for size in (0, 1, 54, 55, 56, 63, 64, 65, 2047, 2048, 100_000)]
+
+    assert all(b"\r\nEtag: " in answer for answer in compare(scenario).result)
