@@ -413,26 +413,19 @@ static PyObject *method_flush(HandlerObject *self, PyObject *const *args, Py_ssi
 static int compute_etag(HandlerObject *self, char etag[48])
 {
     struct native_state *state = self->state;
-    PyObject *hasher = NULL;
     PyObject *buffer = Py_XNewRef(self->buffer);
-    if (buffer == NULL) {
-        hasher = PyObject_CallNoArgs(BOUND(state, sha1_of_block));
-    }
-    else if (PyBytes_CheckExact(buffer)) {
-        bool is_block = PyBytes_GET_SIZE(buffer) <= SHA1_BLOCK_MAX;
-        hasher = PyObject_CallOneArg(is_block ? BOUND(state, sha1_of_block) : BOUND(state, sha1), buffer);
-    }
-    else {
-        hasher = PyObject_CallNoArgs(BOUND(state, sha1));
-        for (Py_ssize_t i = 0; hasher != NULL && i < PyList_GET_SIZE(buffer); i++) {
-            PyObject *part = Py_NewRef(PyList_GET_ITEM(buffer, i));
-            PyObject *result = PyObject_CallMethodOneArg(hasher, NAME(state, update), part);
-            Py_DECREF(part);
-            if (result == NULL) {
-                Py_CLEAR(hasher);
-            }
-            Py_XDECREF(result);
+    bool is_bytes = buffer != NULL && PyBytes_CheckExact(buffer);
+    bool is_block = buffer == NULL || (is_bytes && PyBytes_GET_SIZE(buffer) <= SHA1_BLOCK_MAX);
+    PyObject *sha1 = is_block ? BOUND(state, sha1_of_block) : BOUND(state, sha1);
+    PyObject *hasher = is_bytes ? PyObject_CallOneArg(sha1, buffer) : PyObject_CallNoArgs(sha1);
+    for (Py_ssize_t i = 0; hasher != NULL && buffer != NULL && !is_bytes && i < PyList_GET_SIZE(buffer); i++) {
+        PyObject *part = Py_NewRef(PyList_GET_ITEM(buffer, i));
+        PyObject *result = PyObject_CallMethodOneArg(hasher, NAME(state, update), part);
+        Py_DECREF(part);
+        if (result == NULL) {
+            Py_CLEAR(hasher);
         }
+        Py_XDECREF(result);
     }
     Py_XDECREF(buffer);
     PyObject *digest = hasher ? PyObject_CallMethodNoArgs(hasher, NAME(state, digest)) : NULL;
