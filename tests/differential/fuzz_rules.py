@@ -10,6 +10,7 @@ Where the walk does not understand the input it stops, and the rest is compared 
 """
 
 import re
+import urllib.parse
 
 MAX_HEADER_SIZE = {"small_header": 512}
 MAX_BODY_SIZE = {"small_body": 64, "decompress": 2000}
@@ -207,10 +208,9 @@ class Walk:
         host = any(self.values(fields, b"host"))
         # Of another origin: the connection goes on after a 403.
         origins = self.values(fields, b"origin") or self.values(fields, b"sec-websocket-origin")
-        if head[2].startswith(b"/ws/choosy"):
-            welcome = all(origin == b"https://trusted.test" for origin in origins)
-        else:
-            welcome = all(origin.lower().partition(b"://")[2] in self.values(fields, b"host") for origin in origins)
+        hosts = self.values(fields, b"host")
+        trusted = b"https://trusted.test" if head[2].startswith(b"/ws/choosy") else None
+        welcome = all(origin == trusted or _netloc(origin) in hosts for origin in origins)
         return head[1] == b"GET" and host and welcome and upgrade and version and keys and not self.has_bad_key(head, fields)
 
     def frames(self, compressed):
@@ -374,6 +374,14 @@ class Walk:
             if end < 0:
                 raise Stop
             self.at = end + 2
+
+
+def _netloc(origin):
+    """Of an Origin, as Tornado finds it; None where it raises an error."""
+    try:
+        return urllib.parse.urlparse(origin.decode("latin-1")).netloc.lower().encode("latin-1")
+    except ValueError:
+        return None
 
 
 def judge(data, server, switches=False, limits=True):
