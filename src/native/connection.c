@@ -290,9 +290,11 @@ PyObject *conn_context(ServerConnectionObject *self)
         PyObject *address = conn_address(self);
         PyObject *server = self->server ? (PyObject *)self->server : Py_None;
         PyObject *protocol = address ? conn_protocol(self) : NULL;
-        return protocol ? native_fill(&self->context, PyObject_CallFunction(BOUND(self->state, make_context), "OiON", address,
-                                                                            (int)self->peer.any.sa_family, server, protocol))
-                        : NULL;
+        if (protocol == NULL) {
+            return NULL;
+        }
+        return native_fill(&self->context, PyObject_CallFunction(BOUND(self->state, make_context), "OiON", address,
+                                                                 (int)self->peer.any.sa_family, server, protocol));
     }
     return self->context;
 }

@@ -79,6 +79,17 @@ def errors(records):
     return [r for r in records if r[1] not in ("INFO", "WARNING", "DEBUG")]
 
 
+def serve_beside(server, crowd, served):
+    """A client that is always served beside a crowd, which goes on until it was served 20 times and `served` says so."""
+    try:
+        for _ in range(20):
+            server.healthy()
+    finally:
+        served.set()
+    while any(t.is_alive() for t in crowd.threads):
+        server.healthy()
+
+
 def test_garbage(server):
     annoy(server, 1, 300)
     assert errors(server.records()) == []
@@ -88,13 +99,7 @@ def test_stress(server):
     """Twenty clients of garbage, and one that is always served."""
     served = threading.Event()
     with Crowd(20, lambda number: annoy(server, 100 + number, 60, served.is_set)) as crowd:
-        try:
-            for _ in range(20):
-                server.healthy()
-        finally:
-            served.set()
-        while any(t.is_alive() for t in crowd.threads):
-            server.healthy()
+        serve_beside(server, crowd, served)
     assert errors(server.records()) == []
 
 
@@ -124,13 +129,7 @@ def test_slow_clients(server):
             assert b"body=b'abcdef'" in answer
 
     with Crowd(10, slow) as crowd:
-        try:
-            for _ in range(20):
-                server.healthy()
-        finally:
-            served.set()
-        while any(t.is_alive() for t in crowd.threads):
-            server.healthy()
+        serve_beside(server, crowd, served)
 
 
 def test_client_that_never_reads(server):
